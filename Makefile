@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+# The front door; Meson and ninja do the work. `make help` lists the targets.
+BUILD ?= build
+SECONDS ?= 600
+# Builds that run their own tests: see scripts/test.
+CHECKED := release debug asan ubsan tsan
+
+all: $(BUILD)/build.ninja	## build everything into build/ (the command is build/quire)
+	@ninja -C $(BUILD)
+
+run: deps all			## record real programs and replay them (scripts/run-demo)
+	@scripts/run-demo
+
+test: deps			## all tests in all builds, and the checks of the sources
+	@scripts/test
+
+$(CHECKED): deps		## the tests of one build: release, debug, asan, ubsan or tsan
+	@scripts/test $@
+
+bench: all			## the benchmark loops; what they measure is in docs/benchmarks.md
+	@$(BUILD)/quire bench $(ARGS)
+
+microbench: all			## nanoseconds per operation of the parts
+	@meson test -C $(BUILD) --benchmark --verbose
+
+soak: deps			## fuzzing and stress for SECONDS=600
+	@scripts/soak $(SECONDS)
+
+install: all			## into PREFIX=/usr/local (DESTDIR is honoured)
+	@$(if $(PREFIX),meson configure $(BUILD) --prefix=$(PREFIX))
+	@meson install -C $(BUILD)
+
+format:				## apply .clang-format
+	@scripts/check-format --fix
+
+sizes:				## write docs/sizes.txt anew
+	@scripts/sizes >docs/sizes.txt
+
+deps:				## install what is missing (Debian 12 packages)
+	@scripts/install-deps
+
+clean:				## remove every build
+	@rm -rf build build-*
+
+help:
+	@sed -n 's/^\([a-z]*\|$$(CHECKED)\):[^#]*## /\1\t/p' Makefile | sed 's/.(CHECKED)/(build)/' | expand -t 12
+
+$(BUILD)/build.ninja:
+	@meson setup $(BUILD)
+
+.PHONY: all run test $(CHECKED) bench microbench soak install format sizes deps clean help

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Address spaces. Each call means what the Linux call of the same name means (man section 2), takes
+ * the same flags, checks in the same order and returns the same errors, negative; a call that fails
+ * on its arguments has changed nothing. Calls may be made by any number of CPUs at once; those on
+ * disjoint ranges run side by side. All sleep when another call holds an overlapping range, and
+ * only then.
+ *
+ * => every call: the CPU is online (quire/machine.h), no lock that a fault could need is held.
+ */
+#ifndef QUIRE_MM_H
+#define QUIRE_MM_H
+
+#include <quire/types.h>
+
+#pragma GCC visibility push(default)
+
+#define QUIRE_UNLIMITED UINT64_MAX
+
+struct quire_limits {
+	uint64_t address_space; /* bytes mapped (RLIMIT_AS): mmap, mremap, brk fail with ENOMEM,
+				   stacks don't grow */
+	uint64_t data;		/* bytes of private writable mappings and heap (RLIMIT_DATA) */
+	uint64_t stack;		/* bytes of a stack that grows (RLIMIT_STACK) */
+	uint64_t locked;	/* bytes locked (RLIMIT_MEMLOCK) */
+	uint64_t vmas;		/* number of VMAs (vm.max_map_count) */
+};
+
+struct quire_mm_config {
+	enum quire_mode mode;
+	/* The range of addresses, page-aligned; 0, 0: from 64 KiB to the end of the lower half that
+	 * the tables translate, less a page. */
+	uint64_t start, end;
+	uint64_t mmap_top;  /* mmap without an address takes the highest gap below; 0: end. Falls
+			       back to above it */
+	uint64_t brk_start; /* where the heap begins; 0: brk always fails */
+	uint64_t stack_gap; /* bytes kept free below a growing stack; 0: 1 MiB */
+	struct quire_limits limits; /* each 0: unlimited, but vmas 0: 65,530 */
+	bool no_speculation;	    /* begin with the run-time switch off */
+};
+
+/* config may be NULL: all zero. Returns 0, -QUIRE_EINVAL (range, alignment, mode), -QUIRE_ENOMEM.
+ * Does not block. */
+int quire_mm_create(const struct quire_mm_config *config, struct quire_mm **out);
+/* => no CPU runs the space, no call is in progress in it. Unmaps everything and frees it. */
+void quire_mm_destroy(struct quire_mm *mm);
+/*
+ * fork(2)'s part: *child is a copy of the space as of one moment between call and return, pages
+ * shared copy-on-write. The parent's other threads may fault and write meanwhile: a page that was
+ * there before the call began is in the child, with contents of some moment during it; a page that
+ * is first touched during the call may or may not be. Returns 0 or -QUIRE_ENOMEM (then nothing has
+ * changed).
+ */
+int quire_fork(struct quire_mm *parent, struct quire_mm **child);
+
+/* Return an address, or a negative error. */
+int64_t quire_mmap(struct quire_mm *, uint64_t address, uint64_t length, int prot, int flags);
+int64_t quire_mremap(struct quire_mm *, uint64_t old, uint64_t old_length, uint64_t new_length,
+		     int flags, uint64_t new_address);
+/* The new end of the heap; the old one if it can't be (as the system call does, not as the libc
+ * function). */
+uint64_t quire_brk(struct quire_mm *, uint64_t address);
+
+/* Return 0 or a negative error. After munmap returns no CPU can touch the pages. */
+int quire_munmap(struct quire_mm *, uint64_t address, uint64_t length);
+int quire_mprotect(struct quire_mm *, uint64_t address, uint64_t length, int prot);
+int quire_madvise(struct quire_mm *, uint64_t address, uint64_t length, int advice);
+int quire_mlock(struct quire_mm *, uint64_t address, uint64_t length);
+int quire_mlock2(struct quire_mm *, uint64_t address, uint64_t length, int flags);
+int quire_munlock(struct quire_mm *, uint64_t address, uint64_t length);
+int quire_mlockall(struct quire_mm *, int flags);
+int quire_munlockall(struct quire_mm *);
+/* One byte a page in `vector`, bit 0: resident. */
+int quire_mincore(struct quire_mm *, uint64_t address, uint64_t length, unsigned char *vector);
+
+/* Protection keys (pkeys(7)); -QUIRE_EINVAL where the port has none. key -1 is quire_mprotect. */
+int quire_pkey_mprotect(struct quire_mm *, uint64_t address, uint64_t length, int prot, int key);
+int quire_pkey_alloc(struct quire_mm *);
+int quire_pkey_free(struct quire_mm *, int key);
+
+/*
+ * A page fault, or a touch in advance. Never waits for a call elsewhere in the space; waits for a
+ * call that is changing this very address. => not in a section, no lock held. May sleep.
+ */
+enum quire_verdict quire_fault(struct quire_mm *, uint64_t address, enum quire_access access);
+
+/* The run-time switch: off, each fault takes the classic path. Takes effect for faults that begin
+ * later. */
+void quire_mm_set_speculation(struct quire_mm *, bool on);
+void quire_mm_set_limits(struct quire_mm *, const struct quire_limits *limits);
+void quire_mm_get_limits(struct quire_mm *, struct quire_limits *limits);
+
+struct quire_vma_info {
+	uint64_t start, end;
+	int prot, key;
+	bool shared, locked, growsdown, dontfork, wipeonfork, heap, noreserve;
+};
+/* The first VMA that ends above the address. Returns 0, or -QUIRE_ENOMEM: there is none. Does not
+ * block. */
+int quire_vma_find(struct quire_mm *, uint64_t address, struct quire_vma_info *info);
+
+/*
+ * The layout in the format of /proc/PID/maps, as text of one moment. Writes at most `size` bytes
+ * and a NUL (if size > 0) and returns the length of the whole text without NUL, as snprintf(3)
+ * does.
+ */
+size_t quire_mm_maps(struct quire_mm *, char *text, size_t size);
+
+/*
+ * Check everything: tree, tables, reverse maps, counters, frame pool. => nothing runs in any space.
+ * Returns NULL, or a description of the first thing that is wrong, in a static buffer. mm NULL:
+ * every space and the pool.
+ */
+const char *quire_validate(struct quire_mm *mm);
+
+#pragma GCC visibility pop
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* Quire, everything but the ports' own headers. */
+#ifndef QUIRE_QUIRE_H
+#define QUIRE_QUIRE_H
+
+#include <quire/machine.h>
+#include <quire/mm.h>
+#include <quire/stats.h>
+#include <quire/types.h>
+
+#pragma GCC visibility push(default)
+
+#define QUIRE_VERSION "0.1.0"
+
+const char *quire_version(void);
+
+#pragma GCC visibility pop
+
+#endif

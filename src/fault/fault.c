@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The page fault.
+ *
+ *     speculative:  section { look up the VMA ─► allowed? ─► resolve } ──ok──► done
+ *                      ▲                            │no         │something changed
+ *                      └──── pause ◄── a few times ─┼───────────┤
+ *                                                   ▼           ▼
+ *     classic:      lock the range of the page, shared { the same, until it is certain } ──► done, or a verdict
+ *
+ * Only the classic path gives a verdict against the access: with the range locked no writer is at
+ * work on this address, so "nothing is mapped" and "not allowed" are the truth (H58). It waits for
+ * a writer whose range covers the page, and for nothing else in the space.
+ *
+ * Holding nothing across a wait: for memory, the section and the range are left, deferred frees are
+ * waited for, and the fault begins anew; what was prepared travels along in struct fault.
+ *
+ * The baselines share all of this but for how they make sure of the VMA: `classic` holds the
+ * space's lock shared; `vma-lock` holds the VMA's lock shared, and the space's if it can't have
+ * that.
+ */
+#include "fault/fault.h"
+
+#include "space/space.h"
+
+#define SPECULATIVE_TRIES 8
+#define MEMORY_TRIES 3
+#define MEMORY_WAIT_NS 100000000ull
+
+static void succeeded(struct fault *f, enum quire_path path)
+{
+	trace_count(&mm_trace(f->mm)->faults[path][f->kind]);
+}
+
+static void failed(struct fault *f)
+{
+	trace_count(&mm_trace(f->mm)->counters[f->reason]);
+	trace_event(f->mm, f->address, f->reason);
+}
+
+static enum outcome classic(struct fault *f, enum quire_counter reason)
+{
+	f->reason = reason;
+	return FAULT_CLASSIC;
+}
+
+/* Find the VMA and see whether it is usable. => in a section */
+static enum outcome look_up(struct fault *f)
+{
+	struct tree tree = tree_snapshot(&f->mm->tree);
+	uint64_t seq;
+
+	f->vma = tree_find(&tree, f->address);
+	if (unlikely(!f->vma)) {
+		struct vma *above = tree_next(&tree, f->address);
+
+		return classic(f, above && above->flags & VMA_GROWSDOWN ? QUIRE_CLASSIC_GROWTH
+									: QUIRE_CLASSIC_NO_VMA);
+	}
+	/* Acquire: pairs with the stores of vma_set_live and vma_retire. */
+	seq = at_load_acquire(&f->vma->seq);
+	if (unlikely(seq != VMA_LIVE)) {
+		if (seq == VMA_PENDING)
+			return classic(f, QUIRE_CLASSIC_VMA);
+		f->reason = QUIRE_RETRY_VMA;
+		return FAULT_RETRY;
+	}
+	if (unlikely(!fault_allowed(f->vma, f->access)))
+		return classic(f, QUIRE_CLASSIC_ACCESS);
+	return FAULT_OK;
+}
+
+static enum outcome attempt(struct fault *f, enum quire_path path)
+{
+	enum outcome outcome;
+
+	section_enter();
+	outcome = look_up(f);
+	if (likely(outcome == FAULT_OK))
+		outcome = fault_resolve(f);
+	if (likely(outcome == FAULT_OK))
+		succeeded(f, path);
+	else if (outcome == FAULT_RETRY)
+		failed(f);
+	section_leave();
+	return outcome;
+}
+
+static enum outcome speculate(struct fault *f)
+{
+	enum outcome outcome;
+
+	for (unsigned turn = 0; turn < SPECULATIVE_TRIES; turn++) {
+		outcome = attempt(f, QUIRE_PATH_SPECULATIVE);
+		if (likely(outcome != FAULT_RETRY))
+			return outcome;
+		port_pause(turn);
+	}
+	return classic(f, QUIRE_CLASSIC_RETRIES);
+}
+
+/* The vma-lock baseline: the same with the VMA's reader count held. */
+static enum outcome vma_locked(struct fault *f)
+{
+	enum outcome outcome;
+	struct vma *locked;
+
+	section_enter();
+	outcome = look_up(f);
+	locked = f->vma;
+	if (outcome == FAULT_OK) {
+		if (vma_try_read(locked)) {
+			if (at_load_acquire(&locked->seq) == VMA_LIVE)
+				outcome = fault_resolve(f);
+			else
+				outcome = FAULT_RETRY;
+			vma_read_done(locked);
+		} else {
+			outcome = classic(f, QUIRE_CLASSIC_CONTENDED);
+		}
+	}
+	if (outcome == FAULT_OK)
+		succeeded(f, QUIRE_PATH_VMA_LOCK);
+	section_leave();
+	return outcome == FAULT_RETRY ? classic(f, QUIRE_CLASSIC_RETRIES) : outcome;
+}
+
+static enum quire_verdict verdict(struct fault *f)
+{
+	enum quire_verdict verdict = QUIRE_FAULT_MAPERR;
+
+	section_enter();
+	if (f->reason == QUIRE_CLASSIC_ACCESS) {
+		struct vma *vma = tree_find(&f->mm->tree, f->address);
+		bool by_key = vma && (f->access == QUIRE_WRITE
+					      ? (vma->flags & VMA_WRITE) != 0
+					      : f->access == QUIRE_READ && (vma->flags & VMA_PROT));
+
+		verdict = by_key ? QUIRE_FAULT_PKUERR : QUIRE_FAULT_ACCERR;
+	}
+	f->kind = QUIRE_KIND_VERDICT;
+	succeeded(f, QUIRE_PATH_CLASSIC);
+	section_leave();
+	return verdict;
+}
+
+/*
+ * One round with the range (or the space) locked: nothing about the mapping of this address
+ * changes, so each retry is somebody else's progress.
+ */
+static enum outcome classic_round(struct fault *f, enum quire_verdict *result)
+{
+	struct space_lock lock;
+	enum outcome outcome;
+	unsigned turn = 0;
+
+	space_lock(&lock, f->mm, f->address, f->address + PAGE_SIZE, SPACE_FAULT);
+	while ((outcome = attempt(f, QUIRE_PATH_CLASSIC)) == FAULT_RETRY)
+		port_pause(turn++);
+	if (outcome == FAULT_OK)
+		*result = QUIRE_FAULT_DONE;
+	else if (outcome == FAULT_CLASSIC && f->reason != QUIRE_CLASSIC_GROWTH)
+		*result = verdict(f);
+	space_unlock(&lock);
+	return outcome;
+}
+
+static enum quire_verdict out_of_memory(struct fault *f)
+{
+	section_enter();
+	trace_count(&mm_trace(f->mm)->counters[QUIRE_OOMS]);
+	f->kind = QUIRE_KIND_VERDICT;
+	succeeded(f, QUIRE_PATH_CLASSIC);
+	section_leave();
+	return QUIRE_FAULT_OOM;
+}
+
+static enum quire_verdict resolve_classic(struct fault *f, enum quire_counter reason)
+{
+	enum quire_verdict result = QUIRE_FAULT_DONE;
+	unsigned waits = 0;
+
+	section_enter();
+	f->reason = reason;
+	trace_count(&mm_trace(f->mm)->counters[reason]);
+	if (f->mm->mode == QUIRE_SPECULATIVE)
+		trace_event(f->mm, f->address, reason);
+	section_leave();
+	for (;;) {
+		enum outcome outcome = classic_round(f, &result);
+		int error = 0;
+
+		if (outcome == FAULT_CLASSIC && f->reason == QUIRE_CLASSIC_GROWTH) {
+			error = space_grow_stack(f->mm, f->address);
+			if (error == -QUIRE_EFAULT) {
+				f->reason = QUIRE_CLASSIC_NO_VMA;
+				return verdict(f);
+			}
+		} else if (outcome != FAULT_MEMORY) {
+			return result;
+		}
+		/* Holding nothing: wait for what is deferred to be freed, then from the top. */
+		if (outcome == FAULT_MEMORY || error == -QUIRE_ENOMEM) {
+			if (waits++ == MEMORY_TRIES || !grace_barrier(MEMORY_WAIT_NS))
+				return out_of_memory(f);
+		}
+	}
+}
+
+/* Give back what was prepared for nothing. */
+static void discard(struct fault *f)
+{
+	section_enter();
+	if (f->page) {
+		trace_count(&mm_trace(f->mm)->counters[QUIRE_UNUSED_FRAME]);
+		frame_put(f->page);
+	}
+	if (f->table) {
+		trace_count(&mm_trace(f->mm)->counters[QUIRE_UNUSED_TABLE]);
+		table_free_unused(f->table);
+	}
+	section_leave();
+}
+
+static enum outcome first_path(struct fault *f)
+{
+	if (likely(f->mm->mode == QUIRE_SPECULATIVE)) {
+		if (likely(PORT_SPECULATION && at_load(&f->mm->speculation)))
+			return speculate(f);
+	} else if (f->mm->mode == QUIRE_VMA_LOCK) {
+		return vma_locked(f);
+	}
+	return classic(f, QUIRE_CLASSIC_OFF);
+}
+
+enum quire_verdict quire_fault(struct quire_mm *mm, uint64_t address, enum quire_access access)
+{
+	struct fault f = {
+		.mm = mm,
+		.address = address & ~PAGE_MASK,
+		.access = access,
+	};
+	enum quire_verdict result = QUIRE_FAULT_DONE;
+	enum outcome outcome = first_path(&f);
+
+	assert_debug(access <= QUIRE_EXEC);
+	if (unlikely(outcome != FAULT_OK))
+		result = resolve_classic(&f,
+					 outcome == FAULT_MEMORY ? QUIRE_CLASSIC_MEMORY : f.reason);
+	if (unlikely(f.page || f.table))
+		discard(&f);
+	return result;
+}

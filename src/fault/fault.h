@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* One fault, one context: passed through the functions of fault/, on the stack of quire_fault. */
+#ifndef QUIRE_FAULT_FAULT_H
+#define QUIRE_FAULT_FAULT_H
+
+#include "space/mm.h"
+
+/*
+ * What an attempt comes to. "Again" and "must be classic" are different things: a retry is cheap
+ * and likely to succeed; the other is certain not to succeed without the range lock.
+ */
+enum outcome {
+	FAULT_OK,
+	FAULT_RETRY,   /* something changed meanwhile: fault->reason says what */
+	FAULT_CLASSIC, /* only the classic path can say: fault->reason says why */
+	FAULT_MEMORY,  /* no frame without waiting */
+};
+
+struct fault {
+	struct quire_mm *mm;
+	uint64_t address; /* of the page */
+	enum quire_access access;
+	struct vma *vma;	   /* valid in the section in which it was found */
+	enum quire_kind kind;	   /* of a success */
+	enum quire_counter reason; /* of anything else */
+
+	/* Prepared, and handed from one attempt to the next and to the classic path. At most one of
+	   each: that is the bound on what all CPUs together can have prepared for nothing. */
+	struct frame *page; /* nobody else knows it */
+	bool page_zeroed;
+	struct frame *table;
+};
+
+/* Does the VMA, and this CPU's key register, allow the access? */
+bool fault_allowed(const struct vma *vma, enum quire_access access);
+
+/*
+ * Resolve the fault in fault->vma, which was live when it was found, allows the access, and may be
+ * replaced at any time.
+ * => in a section; holds nothing else; returns holding nothing but what is prepared
+ */
+enum outcome fault_resolve(struct fault *fault);
+
+#endif

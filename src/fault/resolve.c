@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Resolving a fault in a VMA: one attempt, the same for the speculative path, the classic path and
+ * the baselines.
+ *
+ *   the entry holds        read, execute              write
+ *   ------------------     -----------------------    -------------------------------------------------
+ *   nothing                1  zero page               2  fresh zeroed frame
+ *   the zero page          3  rights (if narrower)    4  replaced by a fresh zeroed frame
+ *   a frame of its own     3  rights (if narrower)    5  rights: "reuse"
+ *   a frame with others    3  rights (if narrower)    6  replaced by a copy
+ *   busy                   again: another fault is replacing it
+ *   enough rights          nothing to do: another CPU was faster, or a translation was stale
+ *
+ * 1, 2, 3, 5: prepare; lock the leaf; check; store; unlock.
+ *
+ * 4, 6 replace an entry that other CPUs may have in their TLBs. Were the new entry simply stored, a
+ * CPU with the new translation and a CPU with the old one would see two different pages at one
+ * address until the flush; and the page to be copied could still be written to through a
+ * translation from before it was write-protected (H40, H41, Q1, Q5). So they go in two steps:
+ *
+ *      lock; check; entry ──► busy; unlock          from here on nobody gets a translation of this page
+ *      flush the page on all CPUs of the space      from here on nobody has one
+ *      copy                                         what is copied cannot change
+ *      lock; check the mapping; busy ──► new; unlock      or, if the mapping changed: busy ──► the old entry, and again
+ *
+ * The busy entry belongs to this fault, and with it the old entry's reference: every other fault
+ * and every sweep that meets it unlocks, pauses and comes again. It stands for a bounded time, in
+ * which this CPU neither sleeps nor waits for a lock that its meeters hold. (Weighed against: a
+ * `flush_pending` mark and a `generation` in the leaf, with a pinned source and a check of both at
+ * the store. That makes the copy right, but not the moment after it; and it is two more
+ * mechanisms.)
+ *
+ * The check (check, then store) is fault_mapping_holds, under the leaf lock: the VMA is still live;
+ * or it was replaced, and what is mapped at this address is the same as before.
+ */
+#include "fault/fault.h"
+
+#include "frame/rmap.h"
+#include "table/table.h"
+
+bool fault_allowed(const struct vma *vma, enum quire_access access)
+{
+	switch (access) {
+	case QUIRE_WRITE:
+		return (vma->flags & VMA_WRITE) && port_key_allows(vma->key, true);
+	case QUIRE_EXEC:
+		return (vma->flags & VMA_EXEC) != 0;
+	default:
+		return (vma->flags & VMA_PROT) && port_key_allows(vma->key, false);
+	}
+}
+
+static inline void count(struct fault *f, enum quire_counter counter)
+{
+	trace_count(&mm_trace(f->mm)->counters[counter]);
+}
+
+static enum outcome retry(struct fault *f, enum quire_counter reason)
+{
+	f->reason = reason;
+	return FAULT_RETRY;
+}
+
+static enum outcome done(struct fault *f, enum quire_kind kind)
+{
+	f->kind = kind;
+	return FAULT_OK;
+}
+
+/*
+ * Is what is mapped at the address what the fault relies on? Moves on to the VMA that is there now
+ * if it says the same.
+ * => leaf lock (or the lock of the parent that a table is hooked into) held: publish, then sweep;
+ * check, then store
+ */
+static bool mapping_holds(struct fault *f)
+{
+	struct vma *now;
+
+	/* Acquire: pairs with the release stores of vma_retire; who sees a VMA retired sees the
+	 * tree without it. */
+	if (likely(at_load_acquire(&f->vma->seq) == VMA_LIVE))
+		return true;
+	now = tree_find(&f->mm->tree, f->address);
+	if (!now || at_load_acquire(&now->seq) != VMA_LIVE || now->key != f->vma->key ||
+	    ((now->flags ^ f->vma->flags) & (VMA_PROT | VMA_SHARED)))
+		return false;
+	f->vma = now;
+	count(f, QUIRE_REVALIDATED);
+	return true;
+}
+
+/* Lock the leaf and check the truths. => on FAULT_OK the leaf is locked, on anything else it is not
+ */
+static enum outcome lock_leaf(struct fault *f, struct walk *w, pte expected)
+{
+	enum quire_counter reason;
+	pte now;
+
+	if (unlikely(!table_lock(w->table)))
+		count(f, QUIRE_LEAF_CONTENDED);
+	now = at_load(w->slot);
+	/* The accessed and dirty marks may be set by the CPU's walker at any time: they are not
+	 * compared (Q13). */
+	if (unlikely(at_load(&w->table->u.table.dead)))
+		reason = QUIRE_RETRY_TABLE;
+	else if (unlikely(now != expected &&
+			  (!pte_is_mapped(now) || !pte_is_mapped(expected) ||
+			   pte_dirty(pte_accessed(now)) != pte_dirty(pte_accessed(expected)))))
+		reason = QUIRE_RETRY_ENTRY;
+	else if (unlikely(!mapping_holds(f)))
+		reason = QUIRE_RETRY_VMA;
+	else
+		return FAULT_OK;
+	table_unlock(w->table);
+	return retry(f, reason);
+}
+
+/* Have a page ready. Zeroed if it must be; else its contents don't matter. */
+static bool prepare_page(struct fault *f, bool zeroed)
+{
+	bool ready = false;
+
+	if (!f->page) {
+		f->page = zeroed ? frame_alloc_zeroed(&ready) : frame_alloc(0);
+		if (!f->page)
+			return false;
+		f->page_zeroed = zeroed;
+		if (ready)
+			count(f, QUIRE_READY_FRAME);
+	} else if (zeroed && !f->page_zeroed) {
+		port_clear_page(frame_bytes(f->page));
+		f->page_zeroed = true;
+	}
+	return true;
+}
+
+static unsigned vma_rights(const struct vma *vma)
+{
+	return vma_flags_rights(vma->flags);
+}
+
+/* The entry for the prepared page, which becomes the mapping's. => leaf lock held */
+static pte map_page(struct fault *f)
+{
+	struct frame *page = f->page;
+	pte entry = pte_make(frame_pfn(page), vma_rights(f->vma), f->vma->key);
+
+	rmap_first(page, &f->mm->tables, f->address);
+	f->page = NULL;
+	return pte_dirty(pte_accessed(entry));
+}
+
+/* Cases 1 and 2. */
+static enum outcome first_touch(struct fault *f, struct walk *w)
+{
+	bool write = f->access == QUIRE_WRITE;
+	struct trace_block *trace;
+	enum outcome outcome;
+	pte entry;
+
+	if (write && !prepare_page(f, true))
+		return FAULT_MEMORY;
+	outcome = lock_leaf(f, w, PTE_NONE);
+	if (outcome != FAULT_OK)
+		return outcome;
+	if (write) {
+		entry = map_page(f);
+		trace = mm_trace(f->mm);
+		at_store(&trace->anonymous, at_load(&trace->anonymous) + 1);
+	} else {
+		entry = pte_accessed(pte_make(frame_pfn(frame_zero),
+					      vma_rights(f->vma) & ~RIGHT_WRITE, f->vma->key));
+	}
+	w->table->u.table.used++;
+	/* Release: pairs with the acquire loads of walkers; who sees the entry sees the page's
+	 * contents. */
+	at_store_release(w->slot, entry);
+	table_unlock(w->table);
+	return done(f, write ? QUIRE_KIND_FIRST_WRITE : QUIRE_KIND_ZERO_READ);
+}
+
+/* Cases 3 and 5: the same frame with more rights. => leaf locked by lock_leaf; unlocks it */
+static enum outcome widen(struct fault *f, struct walk *w, unsigned rights, enum quire_kind kind)
+{
+	pte old = at_load(w->slot), new;
+
+	/* By exchange: the CPU's walker may set a mark in between (Q13). */
+	do {
+		new = pte_accessed(pte_make(pte_pfn(old), rights, f->vma->key));
+		if (pte_is_dirty(old) || (rights & RIGHT_WRITE && f->access == QUIRE_WRITE))
+			new = pte_dirty(new);
+	} while (!at_cas(w->slot, &old, new));
+	table_unlock(w->table);
+	return done(f, kind);
+}
+
+/* Cases 4 and 6. `source` is the frame to be copied; NULL: the zero page. */
+static enum outcome replace(struct fault *f, struct walk *w, pte expected, struct frame *source)
+{
+	struct trace_block *trace;
+	enum outcome outcome;
+	bool holds;
+	pte old;
+
+	if (!prepare_page(f, !source))
+		return FAULT_MEMORY;
+	outcome = lock_leaf(f, w, expected);
+	if (outcome != FAULT_OK)
+		return outcome;
+	old = at_xchg(w->slot, pte_busy(frame_pfn(f->page)));
+	table_unlock(w->table);
+
+	port_flush(&f->mm->tables.port, f->address, f->address + PAGE_SIZE, false);
+	if (source) {
+		port_copy_page(frame_bytes(f->page), frame_bytes(source));
+		f->page_zeroed = false;
+	}
+
+	/* The leaf can't have died: it holds our busy entry. */
+	table_lock(w->table);
+	holds = mapping_holds(f);
+	trace = mm_trace(f->mm);
+	trace_count(&trace->counters[QUIRE_FLUSHES]);
+	if (likely(holds)) {
+		if (source)
+			rmap_remove(source, &f->mm->tables, f->address);
+		else
+			at_store(&trace->anonymous, at_load(&trace->anonymous) + 1);
+		old = map_page(f);
+	}
+	at_store_release(w->slot, old); /* as in first_touch */
+	table_unlock(w->table);
+	if (unlikely(!holds))
+		return retry(f, QUIRE_RETRY_VMA);
+	if (source)
+		frame_put(source); /* flushed before the copy: nobody has a translation (Q7) */
+	return done(f, source ? QUIRE_KIND_COW_COPY : QUIRE_KIND_ZERO_WRITE);
+}
+
+/* A write to a frame that is mapped without the right to write. */
+static enum outcome copy_on_write(struct fault *f, struct walk *w, pte entry)
+{
+	struct frame *frame = frame_of(pte_pfn(entry));
+	enum outcome outcome;
+
+	if (frame == frame_zero)
+		return replace(f, w, entry, NULL);
+	/* A glance without a lock, which decides only what is prepared. */
+	if (at_load(&frame->refs) != 1)
+		return replace(f, w, entry, frame);
+	outcome = lock_leaf(f, w, entry);
+	if (outcome != FAULT_OK)
+		return outcome;
+	/*
+	 * Under the lock of the only leaf that maps it nobody can add a mapping. Acquire: pairs
+	 * with the release in frame_put by those who shared the page, whose last accesses came
+	 * before.
+	 */
+	if (likely(at_load_acquire(&frame->refs) == 1))
+		return widen(f, w, vma_rights(f->vma), QUIRE_KIND_COW_REUSE);
+	table_unlock(w->table);
+	return retry(f, QUIRE_RETRY_ENTRY);
+}
+
+static enum outcome present(struct fault *f, struct walk *w, pte entry)
+{
+	static const unsigned needs[] = {
+		[QUIRE_READ] = RIGHT_READ,
+		[QUIRE_WRITE] = RIGHT_WRITE,
+		[QUIRE_EXEC] = RIGHT_EXEC,
+	};
+	unsigned rights = pte_rights(entry);
+	enum outcome outcome;
+
+	if ((rights & needs[f->access]) && pte_key(entry) == f->vma->key)
+		return done(f, QUIRE_KIND_SPURIOUS);
+	if (f->access == QUIRE_WRITE)
+		return copy_on_write(f, w, entry);
+	outcome = lock_leaf(f, w, entry);
+	if (outcome != FAULT_OK)
+		return outcome;
+	rights = vma_rights(f->vma) & (rights | ~RIGHT_WRITE);
+	return widen(f, w, rights, QUIRE_KIND_RIGHTS);
+}
+
+/* Hook a table where the walk found none (§4.4 of docs/design.md). FAULT_OK: walk again, something
+ * is there now. */
+static enum outcome add_table(struct fault *f, struct walk *w)
+{
+	enum hook_status status = HOOK_DEAD;
+	bool holds;
+
+	if (!f->table) {
+		f->table = table_alloc();
+		if (!f->table)
+			return FAULT_MEMORY;
+	}
+	if (unlikely(!table_lock(w->table)))
+		count(f, QUIRE_LEAF_CONTENDED);
+	holds = mapping_holds(f);
+	if (likely(holds))
+		status = table_hook(&f->mm->tables, w->table, f->address, f->table);
+	table_unlock(w->table);
+	if (!holds)
+		return retry(f, QUIRE_RETRY_VMA);
+	if (status == HOOK_DEAD)
+		return retry(f, QUIRE_RETRY_TABLE);
+	if (status == HOOK_DONE)
+		f->table = NULL;
+	return FAULT_OK;
+}
+
+enum outcome fault_resolve(struct fault *f)
+{
+	enum walk_status status;
+	enum outcome outcome;
+	struct walk w;
+	pte entry;
+
+	while ((status = table_walk(&f->mm->tables, f->address, &w)) == WALK_MISSING) {
+		outcome = add_table(f, &w);
+		if (outcome != FAULT_OK)
+			return outcome;
+	}
+	if (unlikely(status == WALK_BUSY))
+		return retry(f, QUIRE_RETRY_BUSY);
+	require(status == WALK_LEAF); /* nothing makes huge entries yet */
+	entry = at_load_acquire(w.slot);
+	if (entry == PTE_NONE)
+		return first_touch(f, &w);
+	if (unlikely(pte_is_busy(entry)))
+		return retry(f, QUIRE_RETRY_BUSY);
+	return present(f, &w, entry);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of frame/ share: the nodes' pools and the CPUs' stocks.
+ *
+ * A descriptor has one keeper at a time: the lock of its node's pool (FRAME_FREE and what is inside
+ * such a block), a CPU's stock (FRAME_STOCK), or whoever allocated it. `kind` is written by the
+ * keeper alone. A merge has to look at a descriptor whose keeper it does not know: it reads `node`,
+ * which is constant, and then `pooled`, which changes under that node's lock only.
+ */
+#ifndef QUIRE_FRAME_POOL_H
+#define QUIRE_FRAME_POOL_H
+
+#include "frame/frame.h"
+
+#define STOCK_SIZE 64
+#define STOCK_BATCH 32 /* moved between stock and pool at a time */
+
+struct pool {
+	struct spinlock lock;  /* RANK_POOL */
+	_Atomic uint64_t free; /* frames in the lists; written under lock */
+	struct frame *lists[FRAME_MAX_ORDER + 1];
+} __attribute__((aligned(128)));
+
+/* Only its own CPU touches a stock, but for the counts, which frame_stats reads. */
+struct stock {
+	_Atomic uint32_t count, zeroed;
+	uint32_t node; /* this CPU's; constant */
+	struct frame *frames[STOCK_SIZE];
+	struct frame *zeroed_frames[STOCK_SIZE];
+} __attribute__((aligned(128)));
+
+extern struct pool pools[MAX_NODES];
+extern struct stock *stocks;
+extern unsigned pool_count, stock_count;
+extern uint64_t frame_total;
+
+/*
+ * Take a block out of the pool, splitting a larger one if need be; NULL: there is none. Its kind is
+ * the caller's to set.
+ * => the pool's lock held
+ */
+struct frame *pool_take(struct pool *pool, unsigned order);
+/*
+ * Put a block back, merging it with its buddies.
+ * => the lock of the pool of the block's node held; refs 0
+ */
+void pool_give(struct pool *pool, struct frame *frame, unsigned order);
+
+/* As frame_alloc, but failure injection does not see it: for frame/ itself. */
+struct frame *frame_take(unsigned order);
+
+/* The number after the last frame. */
+static inline uint64_t frame_last(void)
+{
+	return frame_first + frame_count;
+}
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reverse map: which entries map an anonymous frame.
+ *
+ * An exclusive frame keeps its one (tables, address) in the descriptor; a frame that several
+ * entries map keeps one there and the others in a list. An entry and its reverse map change
+ * together, under the leaf lock of that entry (Q15); where a frame has or gets more than one
+ * mapping, also under the frame's own lock (RANK_RMAP). Each mapping holds one reference; a pin
+ * (frame_try_get) holds one too, but gives no right to look at the reverse map.
+ *
+ *     descriptor: (tables, address) ──more──► rmap (tables, address) ──► rmap ... ──► NULL     mapcount = 1 + length of the list
+ */
+#ifndef QUIRE_FRAME_RMAP_H
+#define QUIRE_FRAME_RMAP_H
+
+#include "frame/frame.h"
+
+struct rmap {
+	struct rmap *next;
+	struct tables *tables;
+	uint64_t address;
+};
+
+extern struct slab rmap_slab; /* slab_init'ed by who starts Quire, with sizeof(struct rmap) */
+
+/*
+ * A fresh frame (refs 1, nobody else knows it) becomes FRAME_ANON and is about to be mapped here:
+ * the reference is the mapping's.
+ */
+static inline void rmap_first(struct frame *frame, struct tables *tables, uint64_t address)
+{
+	frame->kind = FRAME_ANON;
+	spin_init(&frame->u.page.lock);
+	frame->u.page.mapcount = 1;
+	frame->u.page.tables = tables;
+	frame->u.page.address = address;
+	frame->u.page.more = NULL;
+}
+
+/* An entry for a further mapping, to be had before a leaf is locked; NULL: no memory. => pinned */
+struct rmap *rmap_alloc(void);
+void rmap_free(struct rmap *);
+
+/*
+ * One more mapping, and one more reference; `entry` is consumed.
+ * => the leaf lock of an existing mapping of the frame held, and that of the new one
+ */
+void rmap_add(struct frame *, struct tables *, uint64_t address, struct rmap *entry);
+/*
+ * The mapping (tables, address) is gone; its reference is the caller's now, to be put after the
+ * flush. => leaf lock held. A frame with refs 1 is exclusive: no lock is taken.
+ */
+void rmap_remove(struct frame *, const struct tables *, uint64_t address);
+/* The mapping has moved. => both leaf locks held. */
+void rmap_move(struct frame *, struct tables *, uint64_t from, uint64_t to);
+/* Does the reverse map of the frame have this mapping? For the validator. => nothing else runs */
+bool rmap_has(struct frame *, const struct tables *, uint64_t address);
+
+#endif

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The CPUs' stocks: taking and giving back single frames without a lock.
+ *
+ *     frame_alloc ◄── frames[0..count) ◄──STOCK_BATCH── pools        the top is warm: taken first
+ *     frame_put   ──► frames[0..count) ──STOCK_BATCH──► pools        the bottom is cold: given back first
+ *     frame_alloc_zeroed ◄── zeroed_frames[] ◄── frame_idle
+ *
+ * A stock belongs to its CPU: who is pinned there touches it with plain accesses. A frame of
+ * another node, had in need, goes back to its own node and not into the stock, which would
+ * otherwise hand out remote memory long after the need is over.
+ *
+ * References. A stale reader may try to raise `refs` of any frame at any time, so refs is changed
+ * by atomic read-modify-write only, but for 0 -> 1: nobody raises it from 0. That holds for the
+ * sole owner of a fresh, never mapped frame too: someone may have read its number in an entry of
+ * its previous life.
+ */
+#include "frame/pool.h"
+
+static struct stock *own_stock(void)
+{
+	return &stocks[port_cpu()];
+}
+
+/* Give frames of any nodes to their pools. */
+static void give_all(struct frame **frames, unsigned count)
+{
+	struct pool *locked = NULL;
+
+	for (unsigned i = 0; i < count; i++) {
+		struct pool *pool = &pools[frames[i]->node];
+
+		if (pool != locked) {
+			if (locked != NULL)
+				spin_unlock(&locked->lock);
+			spin_lock(&pool->lock, RANK_POOL);
+			locked = pool;
+		}
+		pool_give(pool, frames[i], 0);
+	}
+	if (locked != NULL)
+		spin_unlock(&locked->lock);
+}
+
+/* Fill an empty stock from the own node, or the next that has anything. */
+static void refill(struct stock *stock)
+{
+	uint32_t count = 0;
+
+	for (unsigned i = 0; i < pool_count && count == 0; i++) {
+		struct pool *pool = &pools[(stock->node + i) % pool_count];
+		struct frame *frame;
+
+		if (at_load(&pool->free) == 0)
+			continue;
+		spin_lock(&pool->lock, RANK_POOL);
+		while (count < STOCK_BATCH && (frame = pool_take(pool, 0)) != NULL) {
+			frame->kind = FRAME_STOCK;
+			stock->frames[count++] = frame;
+		}
+		spin_unlock(&pool->lock);
+	}
+	at_store(&stock->count, count);
+}
+
+/* The uppermost frame, still FRAME_STOCK; NULL: the stock is empty. */
+static struct frame *pop(struct stock *stock)
+{
+	uint32_t count = at_load(&stock->count);
+
+	if (unlikely(count == 0))
+		return NULL;
+	at_store(&stock->count, count - 1);
+	return stock->frames[count - 1];
+}
+
+static struct frame *pop_zeroed(struct stock *stock)
+{
+	uint32_t count = at_load(&stock->zeroed);
+
+	if (count == 0)
+		return NULL;
+	at_store(&stock->zeroed, count - 1);
+	return stock->zeroed_frames[count - 1];
+}
+
+static struct frame *pop_or_refill(struct stock *stock)
+{
+	struct frame *frame = pop(stock);
+
+	if (unlikely(frame == NULL)) {
+		refill(stock);
+		frame = pop(stock);
+	}
+	return frame;
+}
+
+static struct frame *hand_out(struct frame *frame)
+{
+	frame->kind = FRAME_USED;
+	/* Pairs with frame_try_get: a stale reader that gets this frame may be the one that frees
+	   it, and then reads `order`. */
+	at_store_release(&frame->refs, 1u);
+	return frame;
+}
+
+/* A block of the pools, the own node's first. */
+static struct frame *take_block(const struct stock *stock, unsigned order)
+{
+	for (unsigned i = 0; i < pool_count; i++) {
+		struct pool *pool = &pools[(stock->node + i) % pool_count];
+		struct frame *frame;
+
+		if (at_load(&pool->free) >> order == 0)
+			continue;
+		spin_lock(&pool->lock, RANK_POOL);
+		frame = pool_take(pool, order);
+		spin_unlock(&pool->lock);
+		if (frame != NULL)
+			return frame;
+	}
+	return NULL;
+}
+
+/* What frame_take does when a frame off the stock will not do. Kept out of line: the fast path
+ * saves no register. */
+static __attribute__((noinline)) struct frame *take_slowly(struct stock *stock, unsigned order)
+{
+	struct frame *frame;
+
+	if (order > FRAME_MAX_ORDER)
+		return NULL;
+	if (order == 0) {
+		frame = pop_or_refill(stock);
+		if (frame == NULL)
+			frame = pop_zeroed(stock);
+	} else {
+		frame = take_block(stock, order);
+		if (frame == NULL) {
+			/* What this CPU has in stock may be what keeps a block apart. */
+			frame_drain();
+			frame = take_block(stock, order);
+		}
+	}
+	return frame != NULL ? hand_out(frame) : NULL;
+}
+
+struct frame *frame_take(unsigned order)
+{
+	struct stock *stock = own_stock();
+	struct frame *frame = likely(order == 0) ? pop(stock) : NULL;
+
+	return likely(frame != NULL) ? hand_out(frame) : take_slowly(stock, order);
+}
+
+struct frame *frame_alloc(unsigned order)
+{
+	return inject_fails() ? NULL : frame_take(order);
+}
+
+struct frame *frame_alloc_zeroed(bool *was_ready)
+{
+	struct frame *frame = NULL;
+	bool ready = false;
+
+	if (!inject_fails()) {
+		frame = pop_zeroed(own_stock());
+		ready = frame != NULL;
+		if (!ready)
+			frame = pop_or_refill(own_stock());
+	}
+	if (was_ready != NULL)
+		*was_ready = ready;
+	if (unlikely(frame == NULL))
+		return NULL;
+	if (!ready)
+		port_clear_page(frame_bytes(frame));
+	return hand_out(frame);
+}
+
+bool frame_try_get(struct frame *frame)
+{
+	uint32_t refs = at_load(&frame->refs);
+
+	while (refs != 0)
+		/* Pairs with the release of hand_out and of other holders' frame_put. */
+		if (at_cas(&frame->refs, &refs, refs + 1))
+			return true;
+	return false;
+}
+
+static void push(struct stock *stock, struct frame *frame)
+{
+	uint32_t count = at_load(&stock->count);
+
+	frame->kind = FRAME_STOCK;
+	stock->frames[count] = frame;
+	at_store(&stock->count, count + 1);
+}
+
+/* Give the coldest frames of a full stock to their pools. */
+static void spill(struct stock *stock)
+{
+	give_all(stock->frames, STOCK_BATCH);
+	memcpy(stock->frames, stock->frames + STOCK_BATCH,
+	       (STOCK_SIZE - STOCK_BATCH) * sizeof(stock->frames[0]));
+	at_store(&stock->count, STOCK_SIZE - STOCK_BATCH);
+}
+
+/* Nobody holds the frame, and it can't go into the stock at once. */
+static __attribute__((noinline)) void give_slowly(struct stock *stock, struct frame *frame)
+{
+	struct pool *pool = &pools[frame->node];
+
+	if (frame->order == 0 && frame->node == stock->node) {
+		spill(stock);
+		push(stock, frame);
+		return;
+	}
+	spin_lock(&pool->lock, RANK_POOL);
+	pool_give(pool, frame, frame->order);
+	spin_unlock(&pool->lock);
+}
+
+void frame_put(struct frame *frame)
+{
+	/* Release: what was done under this reference; acquire, by the last: what was done under
+	 * the others. Pairs with itself. */
+	uint32_t refs = at_sub(&frame->refs, 1u);
+
+	struct stock *stock;
+
+	require(refs != 0);
+	if (refs != 1)
+		return;
+	stock = own_stock();
+	if (unlikely(frame->order != 0 || frame->node != stock->node ||
+		     at_load(&stock->count) == STOCK_SIZE))
+		give_slowly(stock, frame);
+	else
+		push(stock, frame);
+}
+
+unsigned frame_idle(unsigned count)
+{
+	struct stock *stock = own_stock();
+	unsigned done = 0;
+
+	while (done < count) {
+		uint32_t zeroed = at_load(&stock->zeroed);
+		struct frame *frame;
+
+		if (zeroed == STOCK_SIZE)
+			break;
+		frame = pop_or_refill(stock);
+		if (frame == NULL)
+			break;
+		port_clear_page(frame_bytes(frame));
+		stock->zeroed_frames[zeroed] = frame;
+		at_store(&stock->zeroed, zeroed + 1);
+		done++;
+	}
+	return done;
+}
+
+static void drain(struct stock *stock)
+{
+	give_all(stock->frames, at_load(&stock->count));
+	at_store(&stock->count, 0u);
+	give_all(stock->zeroed_frames, at_load(&stock->zeroed));
+	at_store(&stock->zeroed, 0u);
+}
+
+void frame_drain(void)
+{
+	drain(own_stock());
+}
+
+void frame_drain_all(void)
+{
+	for (unsigned cpu = 0; cpu < stock_count; cpu++)
+		drain(&stocks[cpu]);
+}

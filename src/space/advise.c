@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * madvise. Four kinds of advice:
+ *
+ *   taking pages away now     DONTNEED, DONTNEED_LOCKED, FREE: nothing is published, since the mapping stays; the sweep alone does
+ *                             it. (FREE may free at any time; here it does so at once.)
+ *   faulting pages in         POPULATE_READ, POPULATE_WRITE
+ *   remembered in the VMA     DONTFORK, WIPEONFORK, RANDOM, DONTDUMP, ... and their opposites: an edit
+ *   of no effect yet          WILLNEED, COLD, PAGEOUT, for private anonymous memory that is not swapped: checked, and accepted
+ *
+ * A hole does not end the call: it goes on behind it and returns ENOMEM at the end.
+ */
+#include "space/space.h"
+
+/* Advice that is remembered: which flags it clears and which it sets. */
+static const struct remembered {
+	int advice;
+	uint32_t clear, set;
+} remembered[] = {
+	{ QUIRE_MADV_NORMAL, VMA_RANDOM | VMA_SEQUENTIAL, 0 },
+	{ QUIRE_MADV_RANDOM, VMA_SEQUENTIAL, VMA_RANDOM },
+	{ QUIRE_MADV_SEQUENTIAL, VMA_RANDOM, VMA_SEQUENTIAL },
+	{ QUIRE_MADV_DONTFORK, 0, VMA_DONTFORK },
+	{ QUIRE_MADV_DOFORK, VMA_DONTFORK, 0 },
+	{ QUIRE_MADV_MERGEABLE, 0, VMA_MERGEABLE },
+	{ QUIRE_MADV_UNMERGEABLE, VMA_MERGEABLE, 0 },
+	{ QUIRE_MADV_HUGEPAGE, VMA_NOHUGEPAGE, VMA_HUGEPAGE },
+	{ QUIRE_MADV_NOHUGEPAGE, VMA_HUGEPAGE, VMA_NOHUGEPAGE },
+	{ QUIRE_MADV_DONTDUMP, 0, VMA_DONTDUMP },
+	{ QUIRE_MADV_DODUMP, VMA_DONTDUMP, 0 },
+	{ QUIRE_MADV_WIPEONFORK, 0, VMA_WIPEONFORK },
+	{ QUIRE_MADV_KEEPONFORK, VMA_WIPEONFORK, 0 },
+};
+
+static const struct remembered *find_remembered(int advice)
+{
+	for (size_t i = 0; i < sizeof(remembered) / sizeof(remembered[0]); i++)
+		if (remembered[i].advice == advice)
+			return &remembered[i];
+	return NULL;
+}
+
+static bool zaps(int advice)
+{
+	return advice == QUIRE_MADV_DONTNEED || advice == QUIRE_MADV_DONTNEED_LOCKED ||
+	       advice == QUIRE_MADV_FREE;
+}
+
+static bool populates(int advice)
+{
+	return advice == QUIRE_MADV_POPULATE_READ || advice == QUIRE_MADV_POPULATE_WRITE;
+}
+
+static bool known(int advice)
+{
+	return find_remembered(advice) || zaps(advice) || populates(advice) ||
+	       advice == QUIRE_MADV_WILLNEED || advice == QUIRE_MADV_COLD ||
+	       advice == QUIRE_MADV_PAGEOUT || advice == QUIRE_MADV_REMOVE;
+}
+
+/* Whether the VMA may be given this advice. */
+static int check(const struct vma *vma, int advice)
+{
+	bool refuses_locked = advice == QUIRE_MADV_DONTNEED || advice == QUIRE_MADV_FREE ||
+			      advice == QUIRE_MADV_COLD || advice == QUIRE_MADV_PAGEOUT;
+
+	/* REMOVE needs an object behind the mapping. */
+	if (advice == QUIRE_MADV_REMOVE || (refuses_locked && vma->flags & VMA_LOCKED))
+		return -QUIRE_EINVAL;
+	return 0;
+}
+
+/* One VMA's part of the range. => the range is locked; in an edit, which it may end: then *ended */
+static int advise_vma(struct quire_mm *mm, const struct vma *vma, uint64_t start, uint64_t end,
+		      int advice, bool *ended)
+{
+	const struct remembered *r = find_remembered(advice);
+	int error = check(vma, advice);
+
+	if (error)
+		return error;
+	if (r)
+		return space_change(mm, vma, start, end, (vma->flags & ~r->clear) | r->set,
+				    vma->key);
+	if (zaps(advice)) {
+		*ended = true;
+		space_edit_end(mm);
+		space_zap(mm, start, end, false);
+	}
+	return 0;
+}
+
+static int advise_range(struct quire_mm *mm, uint64_t start, uint64_t end, int advice)
+{
+	int error = 0, hole = 0;
+
+	while (start < end && !error) {
+		const struct vma *vma;
+		uint64_t from, stop = end;
+		bool ended = false;
+
+		space_edit_begin(mm);
+		vma = tree_next(&mm->tree, start);
+		if (!vma || vma->start > start)
+			hole = -QUIRE_ENOMEM;
+		if (vma && vma->start < end) {
+			from = vma->start > start ? vma->start : start;
+			stop = vma->end < end ? vma->end : end;
+			error = advise_vma(mm, vma, from, stop, advice, &ended);
+		}
+		if (!ended)
+			space_edit_end(mm);
+		start = stop;
+	}
+	return error ? error : hole;
+}
+
+/* What madvise(2) says of populating: the first page that can't be. */
+static int populate(struct quire_mm *mm, uint64_t start, uint64_t end, int advice)
+{
+	int error = space_populate(mm, start, end,
+				   advice == QUIRE_MADV_POPULATE_WRITE ? QUIRE_WRITE : QUIRE_READ);
+
+	if (error == -QUIRE_EFAULT)
+		return -QUIRE_EINVAL; /* the protection does not allow it */
+	return error == -QUIRE_EAGAIN ? -QUIRE_ENOMEM : error;
+}
+
+int quire_madvise(struct quire_mm *mm, uint64_t address, uint64_t length, int advice)
+{
+	uint64_t end = address + PAGE_ALIGN(length);
+	struct space_lock lock;
+	int error;
+
+	if (!known(advice) || address & PAGE_MASK || (length && !PAGE_ALIGN(length)) ||
+	    end < address)
+		return -QUIRE_EINVAL;
+	if (end == address)
+		return 0;
+	if (populates(advice))
+		return populate(mm, address, end, advice);
+	space_lock(&lock, mm, address, end, find_remembered(advice) ? SPACE_EDIT : SPACE_ZAP);
+	error = advise_range(mm, address, end, advice);
+	space_unlock(&lock);
+	grace_poll();
+	return error;
+}

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Edits: the one way in which the layout changes.
+ *
+ *     before      [   a   ][  b  ]      [    c    ]
+ *                       |<-- start, end -->|
+ *     pieces      [ a' ]                    [ c'  ]     what is cut off at the edges stays
+ *     after       [ a' ][      made      ][   c'  ]     or one VMA, where neighbours are equal
+ *
+ * All that is needed is had first; then one store publishes the new root, and then the sequence
+ * counts of the replaced VMAs turn odd. Who sees a count odd (acquire) sees the new root. The sweep
+ * comes after, by the caller.
+ *
+ * The window of an edit: the VMAs that overlap [start, end), and a neighbour on either side if it
+ * is merged with.
+ */
+#include "space/space.h"
+
+void space_edit_begin(struct quire_mm *mm)
+{
+	section_enter();
+	spin_lock(&mm->tree_lock, RANK_TREE);
+}
+
+void space_edit_end(struct quire_mm *mm)
+{
+	spin_unlock(&mm->tree_lock);
+	section_leave();
+}
+
+struct vma *vma_new(uint64_t start, uint64_t end, uint32_t flags, uint32_t key)
+{
+	struct vma *vma = slab_alloc(&vma_slab);
+
+	if (!vma)
+		return NULL;
+	at_store(&vma->seq, VMA_LIVE);
+	at_store(&vma->readers, 0u);
+	vma->start = start;
+	vma->end = end;
+	vma->flags = flags;
+	vma->key = key;
+	return vma;
+}
+
+void vma_free(struct vma *vma)
+{
+	if (vma)
+		slab_free(&vma_slab, vma);
+}
+
+static void free_retired(struct deferred *deferred)
+{
+	vma_free(container_of(deferred, struct vma, deferred));
+}
+
+/*
+ * The vma-lock baseline: no fault is under way in this VMA any more, and none will be.
+ * => the space is locked exclusively; a reader neither sleeps nor needs the tree lock
+ */
+static void write_lock(struct vma *vma)
+{
+	unsigned turn = 0;
+
+	at_add(&vma->readers, VMA_WRITER);
+	while (at_load_acquire(&vma->readers) != VMA_WRITER) /* pairs with vma_read_done */
+		port_pause(turn++);
+}
+
+static void retire(struct vma *vma)
+{
+	/* Release: pairs with the acquire loads of mapping_holds and look_up. The tree without the
+	 * VMA is published already. */
+	at_store_release(&vma->seq, VMA_RETIRED);
+	grace_defer(&vma->deferred, free_retired);
+}
+
+static bool is_data(uint32_t flags)
+{
+	return (flags & (VMA_WRITE | VMA_SHARED | VMA_GROWSDOWN)) == VMA_WRITE;
+}
+
+void space_account(struct quire_mm *mm, const struct vma *vma, int sign)
+{
+	uint64_t pages = vma_pages(vma) * (uint64_t)(int64_t)sign;
+
+	mm->vmas += (uint64_t)(int64_t)sign;
+	mm->mapped += pages;
+	if (vma->flags & VMA_LOCKED)
+		mm->locked += pages;
+	if (is_data(vma->flags))
+		mm->data += pages;
+}
+
+/* One edit: the window [low, high) of old VMAs and what comes in their place. */
+struct edit {
+	uint64_t low, high;
+	struct vma *added[TREE_EDIT_MAX];
+	unsigned count;
+	bool failed;
+	uint64_t replaced; /* VMAs in the window */
+	struct tree_edit tree;
+};
+
+static void add(struct edit *edit, uint64_t start, uint64_t end, const struct vma_attributes *as)
+{
+	struct vma *vma = edit->failed ? NULL : vma_new(start, end, as->flags, as->key);
+
+	if (!vma) {
+		edit->failed = true;
+		return;
+	}
+	if (as->pending)
+		at_store(&vma->seq, VMA_PENDING);
+	edit->added[edit->count++] = vma;
+}
+
+static bool same_attributes(const struct vma *vma, const struct vma_attributes *as)
+{
+	return at_load(&vma->seq) != VMA_PENDING && !as->pending && vma->flags == as->flags &&
+	       vma->key == as->key;
+}
+
+/* What comes in place of the window: the pieces at the edges, the new mapping, merged where they
+ * are equal. */
+static void plan(const struct tree *tree, struct edit *edit, uint64_t start, uint64_t end,
+		 const struct vma_attributes *as)
+{
+	const struct vma *left = tree_prev(tree, start); /* starts below: cut off, or a neighbour */
+	const struct vma *right = tree_find(tree, end);	 /* contains end, which may be its start */
+	bool merge_left = as && left && left->end >= start && same_attributes(left, as);
+	bool merge_right = as && right && same_attributes(right, as);
+	bool cut_left = left && left->end > start;
+	bool cut_right = right && right->start < end;
+	struct vma_attributes kept;
+
+	edit->low = cut_left || merge_left ? left->start : start;
+	edit->high = cut_right || merge_right ? right->end : end;
+	if (cut_left && !merge_left) {
+		kept = (struct vma_attributes){ left->flags, left->key, false };
+		add(edit, left->start, start, &kept);
+	}
+	if (as)
+		add(edit, merge_left ? left->start : start, merge_right ? right->end : end, as);
+	if (cut_right && !merge_right) {
+		kept = (struct vma_attributes){ right->flags, right->key, false };
+		add(edit, end, right->end, &kept);
+	}
+}
+
+static uint64_t count_window(const struct tree *tree, const struct edit *edit)
+{
+	uint64_t count = 0;
+
+	for (const struct vma *vma = tree_next(tree, edit->low); vma && vma->start < edit->high;
+	     vma = tree_next(tree, vma->end))
+		count++;
+	return count;
+}
+
+/* Have everything for an edit of the version `tree`. False: no memory, and nothing is left over. */
+static bool prepare(const struct tree *tree, struct edit *edit, uint64_t start, uint64_t end,
+		    const struct vma_attributes *as)
+{
+	edit->count = 0;
+	edit->failed = false;
+	plan(tree, edit, start, end, as);
+	edit->replaced = count_window(tree, edit);
+	if (!edit->failed &&
+	    tree_prepare(tree, &edit->tree, edit->low, edit->high, edit->added, edit->count))
+		return true;
+	while (edit->count)
+		vma_free(edit->added[--edit->count]);
+	return false;
+}
+
+static void drop(struct edit *edit)
+{
+	tree_drop(&edit->tree);
+	while (edit->count)
+		vma_free(edit->added[--edit->count]);
+}
+
+static void commit(struct quire_mm *mm, struct edit *edit)
+{
+	struct tree old = mm->tree;
+	struct vma *vma;
+
+	if (mm->mode == QUIRE_VMA_LOCK)
+		for (vma = tree_next(&old, edit->low); vma && vma->start < edit->high;
+		     vma = tree_next(&old, vma->end))
+			write_lock(vma);
+	tree_commit(&mm->tree, &edit->tree);
+	for (unsigned i = 0; i < edit->count; i++)
+		space_account(mm, edit->added[i], 1);
+	for (vma = tree_next(&old, edit->low); vma && vma->start < edit->high;
+	     vma = tree_next(&old, vma->end)) {
+		space_account(mm, vma, -1);
+		retire(vma);
+	}
+}
+
+/* The limit on the number of VMAs: it may be exceeded, but not by an edit that adds some. */
+static bool too_many(const struct quire_mm *mm, uint64_t added, uint64_t replaced)
+{
+	return added > replaced && mm->vmas + added - replaced > mm->limits.vmas;
+}
+
+int space_replace(struct quire_mm *mm, uint64_t start, uint64_t end,
+		  const struct vma_attributes *as)
+{
+	struct edit edit;
+
+	assert_held(&mm->tree_lock);
+	if (!prepare(&mm->tree, &edit, start, end, as))
+		return -QUIRE_ENOMEM;
+	if (too_many(mm, edit.count, edit.replaced)) {
+		drop(&edit);
+		return -QUIRE_ENOMEM;
+	}
+	commit(mm, &edit);
+	return 0;
+}
+
+int space_exchange(struct quire_mm *mm, uint64_t from, uint64_t from_end, uint64_t to,
+		   uint64_t to_end, const struct vma_attributes *as)
+{
+	struct edit away, there;
+	struct tree between;
+
+	assert_held(&mm->tree_lock);
+	if (!prepare(&mm->tree, &away, from, from_end, NULL))
+		return -QUIRE_ENOMEM;
+	between = (struct tree){ away.tree.root };
+	if (!prepare(&between, &there, to, to_end, as)) {
+		drop(&away);
+		return -QUIRE_ENOMEM;
+	}
+	if (too_many(mm, away.count + there.count, away.replaced + there.replaced)) {
+		drop(&there);
+		drop(&away);
+		return -QUIRE_ENOMEM;
+	}
+	commit(mm, &away);
+	commit(mm, &there);
+	return 0;
+}
+
+int space_change(struct quire_mm *mm, const struct vma *vma, uint64_t start, uint64_t end,
+		 uint32_t flags, uint32_t key)
+{
+	struct vma_attributes as = { flags, key, false };
+
+	if (vma->flags == flags && vma->key == key)
+		return 0;
+	return space_replace(mm, start, end, &as);
+}
+
+void space_set_live(struct quire_mm *mm, uint64_t start)
+{
+	struct vma_attributes as = { .pending = false };
+	struct vma *vma, *left, *right;
+
+	space_edit_begin(mm);
+	vma = tree_find(&mm->tree, start);
+	assert_debug(vma && at_load(&vma->seq) == VMA_PENDING);
+	/* Release: pairs with look_up's acquire. Whoever may use the VMA sees the entries that were
+	 * moved there. */
+	at_store_release(&vma->seq, VMA_LIVE);
+	as.flags = vma->flags;
+	as.key = vma->key;
+	left = tree_prev(&mm->tree, vma->start);
+	right = tree_find(&mm->tree, vma->end);
+	if ((left && left->end == vma->start && same_attributes(left, &as)) ||
+	    (right && same_attributes(right, &as)))
+		space_replace(mm, vma->start, vma->end, &as); /* without memory it stays as it is */
+	space_edit_end(mm);
+}
+
+bool space_occupied(const struct quire_mm *mm, uint64_t start, uint64_t end)
+{
+	const struct vma *vma = tree_next(&mm->tree, start);
+
+	return vma && vma->start < end;
+}
+
+bool space_covered(const struct quire_mm *mm, uint64_t start, uint64_t end)
+{
+	struct tree tree = tree_snapshot(&mm->tree);
+
+	while (start < end) {
+		const struct vma *vma = tree_find(&tree, start);
+
+		if (!vma)
+			return false;
+		start = vma->end;
+	}
+	return true;
+}
+
+int space_may_map(const struct quire_mm *mm, uint64_t pages, uint32_t flags, uint64_t less)
+{
+	if (mm->mapped - less + pages > mm->limits.address_space >> PAGE_SHIFT)
+		return -QUIRE_ENOMEM;
+	if (is_data(flags) && mm->data + pages > mm->limits.data >> PAGE_SHIFT)
+		return -QUIRE_ENOMEM;
+	return 0;
+}
+
+bool space_may_lock(const struct quire_mm *mm, uint64_t pages)
+{
+	return mm->locked + pages <= mm->limits.locked >> PAGE_SHIFT;
+}

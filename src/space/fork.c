@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fork: a copy of the space, its pages shared copy-on-write.
+ *
+ *     writers are locked out of the whole range; faults are not
+ *     layout      the VMAs of one version of the tree
+ *     leaf by leaf, parent's and child's locked:
+ *         parent's entry ─► not writable           child's entry: the same frame, not writable
+ *     one flush at the end, before the child can run
+ *
+ * A leaf that is copied is copied at one moment. A fault in the parent that comes before it in a
+ * leaf is in the child, one that comes after is not: so what was there before fork began is in the
+ * child, and what is touched while it runs may be or not (Q14).
+ *
+ * Between the write-protection and the flush another CPU may still write through an old
+ * translation. It writes to the page that both share: right as long as the child does not run, and
+ * before it does, the flush is complete. A copy-on-write fault in the parent flushes the page
+ * itself before it copies (fault/resolve.c), so it cannot lose such a write (H40). The flush is due
+ * whenever a page was shared, even if it was not writable: another fork may have protected it a
+ * moment ago and not have flushed yet.
+ */
+#include "space/sweep.h"
+
+#include "frame/rmap.h"
+
+/* --- the layout
+ * --------------------------------------------------------------------------------------------------
+ */
+
+static void free_copies(struct deferred *first)
+{
+	while (first) {
+		struct deferred *next = first->next;
+
+		vma_free(container_of(first, struct vma, deferred));
+		first = next;
+	}
+}
+
+/* Copies of the VMAs that a child inherits, in order, chained through `deferred`. False: no memory,
+ * and nothing is left over. => in a section */
+static bool copy_vmas(const struct tree *tree, struct deferred **first, size_t *count)
+{
+	struct deferred **last = first;
+	struct vma *copy;
+
+	*count = 0;
+	for (const struct vma *vma = tree_next(tree, 0); vma; vma = tree_next(tree, vma->end)) {
+		if (vma->flags & VMA_DONTFORK)
+			continue;
+		copy = vma_new(vma->start, vma->end, vma->flags & ~(VMA_LOCKED | VMA_ONFAULT),
+			       vma->key);
+		*last = copy ? &copy->deferred : NULL;
+		if (!copy) {
+			free_copies(*first);
+			return false;
+		}
+		last = &copy->deferred.next;
+		*last = NULL;
+		++*count;
+	}
+	return true;
+}
+
+static struct vma *next_copy(void *context)
+{
+	struct deferred **next = context;
+	struct vma *vma = container_of(*next, struct vma, deferred);
+
+	*next = (*next)->next;
+	return vma;
+}
+
+/* => writers are locked out; nobody knows the child */
+static int copy_layout(struct quire_mm *parent, struct quire_mm *child)
+{
+	struct deferred *first = NULL, *next;
+	struct tree tree;
+	size_t count;
+	bool copied;
+
+	section_enter();
+	spin_lock(&parent->tree_lock, RANK_TREE);
+	tree = tree_snapshot(&parent->tree);
+	child->brk = parent->brk;
+	child->keys = parent->keys;
+	spin_unlock(&parent->tree_lock);
+	copied = copy_vmas(&tree, &first, &count);
+	next = first;
+	if (copied && !tree_build(&child->tree, count, next_copy, &next)) {
+		free_copies(first);
+		copied = false;
+	}
+	for (const struct vma *vma = tree_next(&child->tree, 0); vma;
+	     vma = tree_next(&child->tree, vma->end))
+		space_account(child, vma, 1);
+	section_leave();
+	return copied ? 0 : -QUIRE_ENOMEM;
+}
+
+/* --- the pages
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+/* The same frame for both, writable for neither. => both leaves locked. False: no memory */
+static bool share(struct sweep *s, struct quire_mm *child, slot *at, pte *entry)
+{
+	struct frame *frame = frame_of(pte_pfn(*entry));
+	struct rmap *rmap;
+	pte shared;
+
+	if (frame == frame_zero)
+		return true;
+	rmap = rmap_alloc();
+	if (!rmap)
+		return false;
+	/* By exchange: the CPU's walker may set a mark in between (Q13). */
+	do {
+		shared = pte_make(pte_pfn(*entry), pte_rights(*entry) & ~RIGHT_WRITE,
+				  pte_key(*entry));
+		if (pte_is_accessed(*entry))
+			shared = pte_accessed(shared);
+		if (pte_is_dirty(*entry))
+			shared = pte_dirty(shared);
+	} while (shared != *entry && !at_cas(at, entry, shared));
+	*entry = shared;
+	rmap_add(frame, &child->tables, s->address, rmap);
+	gather_flush(&s->gather, s->address, PAGE_SIZE);
+	s->unmapped--; /* one more in the child */
+	return true;
+}
+
+/* => both leaves locked. False: no memory */
+static bool copy_entries(struct sweep *s, struct quire_mm *child, struct frame *to)
+{
+	uint64_t end = s->leaf->u.table.base + table_span(0);
+	slot *source = table_slot(s->leaf, s->address), *target = table_slot(to, s->address);
+
+	if (end > s->end)
+		end = s->end;
+	for (; s->address < end; s->address += PAGE_SIZE, source++, target++) {
+		pte entry = at_load(source);
+
+		if (entry == PTE_NONE)
+			continue;
+		s->busy = pte_is_busy(entry);
+		if (unlikely(s->busy))
+			return true;
+		if (!share(s, child, source, &entry))
+			return false;
+		at_store_release(target, entry); /* pairs with walkers' acquire loads */
+		to->u.table.used++;
+	}
+	return true;
+}
+
+/* => in a section; s->leaf is where the walk came to. False: no memory */
+static bool copy_leaf(struct sweep *s, struct quire_mm *child)
+{
+	struct frame *to = table_make_leaf(&child->tables, s->address);
+	_Atomic int64_t *anonymous = &mm_trace(child)->anonymous;
+	bool copied = true;
+
+	if (!to)
+		return false;
+	/* Parent before child: nobody who holds a leaf of a child that is not public waits for one
+	 * of the parent's. */
+	table_lock(s->leaf);
+	spin_lock(&to->u.table.lock, RANK_LEAF_2);
+	if (!at_load(&s->leaf->u.table.dead))
+		copied = copy_entries(s, child, to);
+	spin_unlock(&to->u.table.lock);
+	table_unlock(s->leaf);
+	at_store(anonymous, at_load(anonymous) - s->unmapped);
+	s->unmapped = 0;
+	return copied;
+}
+
+/* All pages of one VMA. False: no memory */
+static bool copy_pages(struct sweep *s, struct quire_mm *child, uint64_t start, uint64_t end)
+{
+	bool copied = true, more = true;
+
+	s->address = start;
+	s->end = end;
+	while (more && copied) {
+		if (s->busy)
+			port_pause(s->turn++);
+		s->busy = false;
+		section_enter();
+		s->leaf = table_next_leaf(&s->mm->tables, &s->address, s->end);
+		more = s->leaf != NULL;
+		if (more)
+			copied = copy_leaf(s, child);
+		section_leave();
+	}
+	return copied;
+}
+
+static int copy_all(struct quire_mm *parent, struct quire_mm *child)
+{
+	bool copied = true;
+	struct sweep s;
+
+	sweep_begin(&s, parent, 0, 0);
+	/* The child's layout is a copy that nobody changes. */
+	for (const struct vma *vma = tree_next(&child->tree, 0); vma && copied;
+	     vma = tree_next(&child->tree, vma->end))
+		if (!(vma->flags & VMA_WIPEONFORK))
+			copied = copy_pages(&s, child, vma->start, vma->end);
+	gather_finish(&s.gather);
+	return copied ? 0 : -QUIRE_ENOMEM;
+}
+
+int quire_fork(struct quire_mm *parent, struct quire_mm **out)
+{
+	struct space_lock lock;
+	struct quire_mm *child;
+	int error = space_create_like(parent, &child);
+
+	if (error)
+		return error;
+	space_lock(&lock, parent, parent->start, parent->end, SPACE_FORK);
+	error = copy_layout(parent, child);
+	if (!error)
+		error = copy_all(parent, child);
+	space_unlock(&lock);
+	if (error)
+		quire_mm_destroy(child);
+	else
+		*out = child;
+	grace_poll();
+	return error;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/* The layout as text, in the format of /proc/PID/maps (proc(5)). One version of the tree: one
+ * moment. */
+#include "space/space.h"
+
+struct text {
+	char *at;
+	size_t size, length; /* of the buffer; of the whole text */
+};
+
+static void put(struct text *text, char c)
+{
+	if (text->length + 1 < text->size)
+		text->at[text->length] = c;
+	text->length++;
+}
+
+static void put_string(struct text *text, const char *s)
+{
+	while (*s)
+		put(text, *s++);
+}
+
+/* Hexadecimal, at least `digits` long. */
+static void put_hex(struct text *text, uint64_t value, unsigned digits)
+{
+	unsigned length = 1;
+
+	while (length < 16 && value >> (4 * length))
+		length++;
+	if (length < digits)
+		length = digits;
+	while (length--)
+		put(text, "0123456789abcdef"[value >> (4 * length) & 15]);
+}
+
+static void put_vma(struct text *text, const struct vma *vma, bool heap)
+{
+	size_t begin = text->length;
+
+	put_hex(text, vma->start, 8);
+	put(text, '-');
+	put_hex(text, vma->end, 8);
+	put(text, ' ');
+	put(text, vma->flags & VMA_READ ? 'r' : '-');
+	put(text, vma->flags & VMA_WRITE ? 'w' : '-');
+	put(text, vma->flags & VMA_EXEC ? 'x' : '-');
+	put(text, vma->flags & VMA_SHARED ? 's' : 'p');
+	put_string(text, " 00000000 00:00 0 ");
+	if (heap) {
+		while (text->length - begin < 73)
+			put(text, ' ');
+		put_string(text, "[heap]");
+	}
+	put(text, '\n');
+}
+
+size_t quire_mm_maps(struct quire_mm *mm, char *buffer, size_t size)
+{
+	struct text text = { buffer, size, 0 };
+	uint64_t brk_start, brk;
+	struct tree tree;
+
+	section_enter();
+	spin_lock(&mm->tree_lock, RANK_TREE);
+	tree = tree_snapshot(&mm->tree);
+	brk_start = mm->brk_start;
+	brk = mm->brk;
+	spin_unlock(&mm->tree_lock);
+	for (const struct vma *vma = tree_next(&tree, 0); vma; vma = tree_next(&tree, vma->end))
+		put_vma(&text, vma, brk > brk_start && vma->start < brk && vma->end > brk_start);
+	section_leave();
+	if (size)
+		buffer[text.length < size ? text.length : size - 1] = 0;
+	return text.length;
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mlock and its relatives: a mark on the VMAs, which counts against a limit and keeps reclaim away,
+ * and all pages faulted in (unless ONFAULT). The errors are Linux's: a hole is ENOMEM after what
+ * lies before it was marked.
+ */
+#include "space/space.h"
+
+#define LOCK_FLAGS (VMA_LOCKED | VMA_ONFAULT)
+
+/* Give every VMA of the range these lock flags. => the range is locked. 0 or -QUIRE_ENOMEM: a hole,
+ * or no memory */
+static int mark(struct quire_mm *mm, uint64_t start, uint64_t end, uint32_t flags, bool holes)
+{
+	int error = 0;
+
+	while (start < end && !error) {
+		const struct vma *vma;
+		uint64_t stop = end, from;
+
+		space_edit_begin(mm);
+		vma = tree_next(&mm->tree, start);
+		if (!vma || vma->start >= end) {
+			error = holes ? 0 : -QUIRE_ENOMEM;
+		} else if (vma->start > start && !holes) {
+			error = -QUIRE_ENOMEM;
+		} else {
+			from = vma->start > start ? vma->start : start;
+			stop = vma->end < end ? vma->end : end;
+			error = space_change(mm, vma, from, stop,
+					     (vma->flags & ~LOCK_FLAGS) | flags, vma->key);
+		}
+		space_edit_end(mm);
+		start = stop;
+	}
+	return error;
+}
+
+/* Pages of the range that are locked already: they count once. => in an edit */
+static uint64_t already(const struct quire_mm *mm, uint64_t start, uint64_t end)
+{
+	uint64_t pages = 0;
+
+	for (const struct vma *vma = tree_next(&mm->tree, start); vma && vma->start < end;
+	     vma = tree_next(&mm->tree, vma->end)) {
+		uint64_t from = vma->start > start ? vma->start : start;
+		uint64_t to = vma->end < end ? vma->end : end;
+
+		if (vma->flags & VMA_LOCKED)
+			pages += (to - from) >> PAGE_SHIFT;
+	}
+	return pages;
+}
+
+/* The range of an mlock call, whole pages. 0, 1: nothing to do, or an error. */
+static int whole_pages(uint64_t *address, uint64_t *end, uint64_t length)
+{
+	length = PAGE_ALIGN(length + (*address & PAGE_MASK));
+	*address &= ~PAGE_MASK;
+	*end = *address + length;
+	if (*end < *address)
+		return -QUIRE_EINVAL;
+	return *end == *address;
+}
+
+static int lock_pages(struct quire_mm *mm, uint64_t address, uint64_t length, uint32_t flags)
+{
+	struct space_lock lock;
+	uint64_t end, pages;
+	bool allowed;
+	int error;
+
+	if (!mm->limits.locked)
+		return -QUIRE_EPERM;
+	error = whole_pages(&address, &end, length);
+	if (error < 0)
+		return error;
+	space_edit_begin(mm);
+	pages = (end - address) >> PAGE_SHIFT;
+	allowed = space_may_lock(mm, pages) ||
+		  space_may_lock(mm, pages - already(mm, address, end));
+	space_edit_end(mm);
+	if (!allowed)
+		return -QUIRE_ENOMEM;
+	if (error)
+		return 0;
+	space_lock(&lock, mm, address, end, SPACE_EDIT);
+	error = mark(mm, address, end, flags, false);
+	space_unlock(&lock);
+	if (!error && !(flags & VMA_ONFAULT))
+		error = space_populate_mapped(mm, address, end);
+	grace_poll();
+	/* What mlock(2) says for pages that can't be faulted in. */
+	return error == -QUIRE_EFAULT ? -QUIRE_ENOMEM : error;
+}
+
+int quire_mlock(struct quire_mm *mm, uint64_t address, uint64_t length)
+{
+	return lock_pages(mm, address, length, VMA_LOCKED);
+}
+
+int quire_mlock2(struct quire_mm *mm, uint64_t address, uint64_t length, int flags)
+{
+	if (flags & ~QUIRE_MLOCK_ONFAULT)
+		return -QUIRE_EINVAL;
+	return lock_pages(mm, address, length,
+			  VMA_LOCKED | (flags & QUIRE_MLOCK_ONFAULT ? VMA_ONFAULT : 0));
+}
+
+int quire_munlock(struct quire_mm *mm, uint64_t address, uint64_t length)
+{
+	struct space_lock lock;
+	uint64_t end;
+	int error = whole_pages(&address, &end, length);
+
+	if (error)
+		return error < 0 ? error : 0;
+	space_lock(&lock, mm, address, end, SPACE_EDIT);
+	error = mark(mm, address, end, 0, false);
+	space_unlock(&lock);
+	grace_poll();
+	return error;
+}
+
+/* Lock flags for everything there is, and for what comes. */
+static int lock_all(struct quire_mm *mm, bool current, uint32_t flags, uint32_t future)
+{
+	struct space_lock lock;
+	int error = 0;
+
+	space_lock(&lock, mm, mm->start, mm->end, SPACE_EDIT);
+	space_edit_begin(mm);
+	mm->lock_future = future;
+	space_edit_end(mm);
+	if (current)
+		error = mark(mm, mm->start, mm->end, flags, true);
+	space_unlock(&lock);
+	return error;
+}
+
+int quire_mlockall(struct quire_mm *mm, int flags)
+{
+	const int known = QUIRE_MCL_CURRENT | QUIRE_MCL_FUTURE | QUIRE_MCL_ONFAULT;
+	bool onfault = flags & QUIRE_MCL_ONFAULT, current = flags & QUIRE_MCL_CURRENT, allowed;
+	uint32_t lock = VMA_LOCKED | (onfault ? VMA_ONFAULT : 0);
+	int error;
+
+	if (!flags || flags & ~known || flags == QUIRE_MCL_ONFAULT)
+		return -QUIRE_EINVAL;
+	if (!mm->limits.locked)
+		return -QUIRE_EPERM;
+	space_edit_begin(mm);
+	allowed = mm->mapped <= mm->limits.locked >> PAGE_SHIFT;
+	space_edit_end(mm);
+	if (current && !allowed)
+		return -QUIRE_ENOMEM;
+	error = lock_all(mm, current, lock, flags & QUIRE_MCL_FUTURE ? lock : 0);
+	/* As Linux does: what can't be faulted in is no error of this call. */
+	if (!error && current && !onfault)
+		for (uint64_t at = mm->start; at < mm->end;) {
+			struct quire_vma_info vma;
+
+			if (quire_vma_find(mm, at, &vma))
+				break;
+			space_populate_mapped(mm, vma.start, vma.end);
+			at = vma.end;
+		}
+	grace_poll();
+	return error;
+}
+
+int quire_munlockall(struct quire_mm *mm)
+{
+	int error = lock_all(mm, true, 0, 0);
+
+	grace_poll();
+	return error;
+}

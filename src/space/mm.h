@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An address space, inside. Lines are laid out by who writes them: what a speculative fault reads
+ * is never written by a writer elsewhere, but for the tree's root, which it must read.
+ */
+#ifndef QUIRE_SPACE_MM_H
+#define QUIRE_SPACE_MM_H
+
+#include "space/tree.h"
+#include "sync/range.h"
+#include "sync/rwsem.h"
+#include "table/table.h"
+#include "trace/trace.h"
+#include <quire/mm.h>
+
+struct quire_mm {
+	/* Read by every fault; written by edits (root) and switches only. */
+	struct tree tree;
+	enum quire_mode mode; /* constant */
+	_Atomic bool speculation;
+	uint64_t start, end; /* constant */
+	uint64_t stack_gap;  /* constant */
+	struct tables tables;
+
+	/* Written by edits. */
+	struct spinlock tree_lock __attribute__((aligned(64))); /* RANK_TREE */
+	uint64_t vmas, mapped, locked, data;			/* number; pages: under tree_lock */
+	uint64_t brk_start, brk;				/* under tree_lock */
+	uint64_t mmap_top;					/* constant */
+	struct quire_limits limits;				/* under tree_lock */
+	uint32_t lock_future; /* VMA_LOCKED, VMA_ONFAULT for new mappings: mlockall */
+	uint32_t keys;	      /* allocated protection keys, a bit each */
+
+	/* Written by writers that start and end, and by classic faults. */
+	struct range_lock ranges __attribute__((aligned(64)));
+
+	/* The address-space lock of the baselines. */
+	struct rwsem lock __attribute__((aligned(64)));
+
+	struct quire_mm *next, *prev; /* all spaces: RANK_SPACES */
+};
+
+static inline struct trace_block *mm_trace(struct quire_mm *mm)
+{
+	return &mm->tables.trace[port_cpu()];
+}
+
+#endif

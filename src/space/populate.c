@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* Faulting pages in ahead of use, for MAP_POPULATE, MADV_POPULATE_* and mlock: by the same path as
+ * any fault. */
+#include "space/space.h"
+
+int space_populate(struct quire_mm *mm, uint64_t start, uint64_t end, enum quire_access access)
+{
+	for (; start < end; start += PAGE_SIZE) {
+		switch (quire_fault(mm, start, access)) {
+		case QUIRE_FAULT_DONE:
+			break;
+		case QUIRE_FAULT_MAPERR:
+			return -QUIRE_ENOMEM;
+		case QUIRE_FAULT_OOM:
+			return -QUIRE_EAGAIN;
+		default:
+			return -QUIRE_EFAULT;
+		}
+	}
+	return 0;
+}
+
+int space_populate_mapped(struct quire_mm *mm, uint64_t start, uint64_t end)
+{
+	int error = 0;
+
+	while (start < end && !error) {
+		uint64_t from = end, to = end;
+		uint32_t flags = 0;
+		const struct vma *vma;
+
+		section_enter();
+		vma = tree_next(&mm->tree, start);
+		if (vma && vma->start < end) {
+			from = vma->start > start ? vma->start : start;
+			to = vma->end < end ? vma->end : end;
+			flags = vma->flags;
+		}
+		section_leave();
+		if (from < end && !(flags & VMA_PROT))
+			error = -QUIRE_EFAULT;
+		else
+			error = space_populate(mm, from, to,
+					       flags & VMA_WRITE ? QUIRE_WRITE : QUIRE_READ);
+		start = to;
+	}
+	return error;
+}

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mremap.
+ *
+ *   shrink      unmap the tail
+ *   grow        in place if what follows is free: an edit
+ *   move        both ranges locked;
+ *               1  source ─► pending: no fault adds an entry any more            (no memory: nothing has happened)
+ *               2  make and hold the target's tables                             (no memory: source live again)
+ *               3  publish: source gone, target there but pending                (no memory: let go, source live again)
+ *               4  sweep away what was mapped at the target (FIXED), flush
+ *               5  move the entries leaf by leaf, both leaves locked; flush      cannot fail
+ *               6  target ─► live
+ *
+ * A fault at either address meanwhile finds a pending VMA or none, and waits for the range. So it
+ * never sees a page at neither or at both places, and nothing is installed at the target before the
+ * old entries are there (H16). With DONTUNMAP the source stays, pending until 6, and is empty then.
+ */
+#include "space/space.h"
+
+struct remap {
+	struct quire_mm *mm;
+	uint64_t old, old_length, new_length, target;
+	int flags;
+	struct space_lock lock, target_lock;
+	bool target_locked;
+};
+
+static int64_t check_arguments(const struct remap *r)
+{
+	const int known = QUIRE_MREMAP_MAYMOVE | QUIRE_MREMAP_FIXED | QUIRE_MREMAP_DONTUNMAP;
+	const struct quire_mm *mm = r->mm;
+
+	if (r->flags & ~known ||
+	    (r->flags & (QUIRE_MREMAP_FIXED | QUIRE_MREMAP_DONTUNMAP) &&
+	     !(r->flags & QUIRE_MREMAP_MAYMOVE)) ||
+	    (r->flags & QUIRE_MREMAP_DONTUNMAP && r->old_length != r->new_length) ||
+	    r->old & PAGE_MASK || !r->new_length)
+		return -QUIRE_EINVAL;
+	if (r->flags & QUIRE_MREMAP_FIXED) {
+		if (r->target & PAGE_MASK || r->new_length > mm->end ||
+		    r->target > mm->end - r->new_length)
+			return -QUIRE_EINVAL;
+		if (r->target < r->old + r->old_length && r->old < r->target + r->new_length)
+			return -QUIRE_EINVAL;
+		if (r->target < mm->start)
+			return -QUIRE_EPERM;
+	}
+	return 0;
+}
+
+/* The VMA of the source, which must hold all of it. => in an edit or a section */
+static int find_source(const struct remap *r, const struct vma **vma)
+{
+	*vma = tree_find(&r->mm->tree, r->old);
+	if (!*vma)
+		return -QUIRE_EFAULT;
+	if (!r->old_length)
+		return -QUIRE_EINVAL; /* duplicating a mapping is for shared ones */
+	return r->old_length > (*vma)->end - r->old ? -QUIRE_EFAULT : 0;
+}
+
+/* May there be so much more? => in an edit. `replaced`: pages that go away at the target */
+static int check_growth(const struct remap *r, const struct vma *vma, uint64_t more)
+{
+	if (vma->flags & VMA_LOCKED && !space_may_lock(r->mm, more))
+		return -QUIRE_EAGAIN;
+	return space_may_map(r->mm, more, vma->flags, 0);
+}
+
+static uint64_t growth(const struct remap *r)
+{
+	if (r->flags & QUIRE_MREMAP_DONTUNMAP)
+		return r->new_length >> PAGE_SHIFT;
+	return r->new_length > r->old_length ? (r->new_length - r->old_length) >> PAGE_SHIFT : 0;
+}
+
+/* --- in place
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+static int64_t shrink(struct remap *r)
+{
+	uint64_t end = r->old + r->old_length;
+	const struct vma *vma;
+	struct space_lock lock;
+	int error;
+
+	space_lock(&lock, r->mm, r->old, end, SPACE_EDIT);
+	space_edit_begin(r->mm);
+	error = find_source(r, &vma);
+	space_edit_end(r->mm);
+	if (!error && r->new_length < r->old_length)
+		error = space_unmap(&lock, r->old + r->new_length, end);
+	space_unlock(&lock);
+	return error ? error : (int64_t)r->old;
+}
+
+/* Returns the address, -QUIRE_ENOMEM if what follows is not free, or another error. */
+static int64_t grow_in_place(struct remap *r)
+{
+	uint64_t end = r->old + r->old_length, new_end = r->old + r->new_length;
+	struct quire_mm *mm = r->mm;
+	struct vma_attributes as = { 0 };
+	const struct vma *vma;
+	struct space_lock lock;
+	bool locked = false;
+	int error;
+
+	space_lock(&lock, mm, r->old, new_end, SPACE_EDIT);
+	space_edit_begin(mm);
+	error = find_source(r, &vma);
+	if (!error)
+		error = check_growth(r, vma, growth(r));
+	if (!error &&
+	    (vma->end != end || new_end > mm->end ||
+	     tree_gap(&mm->tree, end, new_end, new_end - end, true, mm->stack_gap) == TREE_NO_GAP))
+		error = -QUIRE_ENOMEM;
+	if (!error) {
+		as.flags = vma->flags;
+		as.key = vma->key;
+		locked = (vma->flags & (VMA_LOCKED | VMA_ONFAULT)) == VMA_LOCKED;
+		error = space_replace(mm, end, new_end, &as);
+	}
+	space_edit_end(mm);
+	space_unlock(&lock);
+	if (!error && locked)
+		space_populate_mapped(mm, end, new_end);
+	return error ? error : (int64_t)r->old;
+}
+
+/* --- moving
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+/* Lock the source, and a target that is given: the lower range first, as everybody does who locks
+ * two. */
+static void lock_ranges(struct remap *r)
+{
+	uint64_t old_end = r->old + r->old_length, target_end = r->target + r->new_length;
+
+	r->target_locked = r->flags & QUIRE_MREMAP_FIXED && r->mm->mode == QUIRE_SPECULATIVE;
+	if (r->target_locked && r->target < r->old)
+		space_lock(&r->target_lock, r->mm, r->target, target_end, SPACE_EDIT);
+	space_lock(&r->lock, r->mm, r->old, old_end, SPACE_EDIT);
+	if (r->target_locked && r->target > r->old)
+		space_lock(&r->target_lock, r->mm, r->target, target_end, SPACE_EDIT);
+}
+
+static void unlock_ranges(struct remap *r)
+{
+	if (r->target_locked)
+		space_unlock(&r->target_lock);
+	space_unlock(&r->lock);
+}
+
+/*
+ * Find and lock a place for the target. => in an edit; -QUIRE_EBUSY: somebody is in the way who
+ * will soon be through, and waits for nothing of ours
+ */
+static int reserve_target(struct remap *r)
+{
+	uint64_t hit_start, hit_end;
+	bool swept;
+	int64_t place = space_find_gap(r->mm, r->target, r->new_length, &swept);
+
+	if (place < 0)
+		return swept ? -QUIRE_EBUSY : (int)place;
+	r->target = (uint64_t)place;
+	if (!space_reserve(&r->target_lock, r->mm, r->target, r->target + r->new_length, &hit_start,
+			   &hit_end))
+		return -QUIRE_EBUSY;
+	r->target_locked = r->mm->mode == QUIRE_SPECULATIVE;
+	return 0;
+}
+
+/* Step 1, with all checks. */
+static int suspend_source(struct remap *r, struct vma_attributes *as)
+{
+	const struct vma *vma;
+	int error = find_source(r, &vma);
+
+	if (!error)
+		error = check_growth(r, vma, growth(r));
+	if (!error && !(r->flags & QUIRE_MREMAP_FIXED))
+		error = reserve_target(r);
+	if (error)
+		return error;
+	*as = (struct vma_attributes){ vma->flags, vma->key, true };
+	return space_replace(r->mm, r->old, r->old + r->old_length, as);
+}
+
+/* Step 3. *replaced: something was mapped at the target. */
+static int publish(struct remap *r, const struct vma_attributes *as, bool *replaced)
+{
+	uint64_t old_end = r->old + r->old_length, target_end = r->target + r->new_length;
+	int error;
+
+	space_edit_begin(r->mm);
+	*replaced = space_occupied(r->mm, r->target, target_end);
+	if (r->flags & QUIRE_MREMAP_DONTUNMAP)
+		error = space_replace(r->mm, r->target, target_end, as);
+	else
+		error = space_exchange(r->mm, r->old, old_end, r->target, target_end, as);
+	space_edit_end(r->mm);
+	return error;
+}
+
+/* Steps 2 to 6. => the source is pending */
+static int move(struct remap *r, const struct vma_attributes *as)
+{
+	uint64_t length = r->old_length < r->new_length ? r->old_length : r->new_length;
+	struct quire_mm *mm = r->mm;
+	bool replaced;
+	int error;
+
+	if (!space_move_prepare(mm, r->old, r->target, length)) {
+		space_set_live(mm, r->old);
+		return -QUIRE_ENOMEM;
+	}
+	error = publish(r, as, &replaced);
+	if (error) {
+		space_move_cancel(mm, r->old, r->target, length);
+		space_set_live(mm, r->old);
+		return error;
+	}
+	if (replaced)
+		space_zap(mm, r->target, r->target + r->new_length, false);
+	space_move(mm, r->old, r->target, length);
+	space_set_live(mm, r->target);
+	if (r->flags & QUIRE_MREMAP_DONTUNMAP)
+		space_set_live(mm, r->old);
+	else
+		space_zap(mm, r->old, r->old + r->old_length, true);
+	return 0;
+}
+
+static int64_t move_somewhere(struct remap *r)
+{
+	struct vma_attributes as;
+	uint64_t hint = r->target;
+	unsigned turn = 0;
+	int error;
+
+	for (;;) {
+		lock_ranges(r);
+		space_edit_begin(r->mm);
+		error = suspend_source(r, &as);
+		space_edit_end(r->mm);
+		if (!error)
+			error = move(r, &as);
+		unlock_ranges(r);
+		if (error != -QUIRE_EBUSY)
+			break;
+		port_pause(turn++);
+		r->target = hint;
+	}
+	if (error)
+		return error;
+	if ((as.flags & (VMA_LOCKED | VMA_ONFAULT)) == VMA_LOCKED)
+		space_populate_mapped(r->mm, r->target, r->target + r->new_length);
+	return (int64_t)r->target;
+}
+
+static int64_t remap(struct remap *r)
+{
+	int64_t result = check_arguments(r);
+	bool must_move = r->flags & (QUIRE_MREMAP_FIXED | QUIRE_MREMAP_DONTUNMAP);
+
+	if (result)
+		return result;
+	if (!must_move) {
+		r->target = 0;
+		result = r->new_length <= r->old_length ? shrink(r) : grow_in_place(r);
+		if (result != -QUIRE_ENOMEM || r->new_length <= r->old_length ||
+		    !(r->flags & QUIRE_MREMAP_MAYMOVE))
+			return result;
+	}
+	return move_somewhere(r);
+}
+
+int64_t quire_mremap(struct quire_mm *mm, uint64_t old, uint64_t old_length, uint64_t new_length,
+		     int flags, uint64_t new_address)
+{
+	struct remap r = {
+		.mm = mm,
+		.old = old,
+		.old_length = PAGE_ALIGN(old_length),
+		.new_length = PAGE_ALIGN(new_length),
+		.target = new_address,
+		.flags = flags,
+	};
+	int64_t result = remap(&r);
+
+	grace_poll();
+	return result;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/* Inside space/: how calls lock, edit and sweep an address space. Every writer goes through these.
+ */
+#ifndef QUIRE_SPACE_SPACE_H
+#define QUIRE_SPACE_SPACE_H
+
+#include "space/mm.h"
+#include "table/gather.h"
+
+#define PAGE_ALIGN(x) (((x) + PAGE_MASK) & ~PAGE_MASK)
+
+/* --- space_lock.c: who excludes whom
+ * --------------------------------------------------------------------------
+ *
+ *                    speculative                      vma-lock, classic (one lock for the space)
+ *   SPACE_EDIT       range, exclusively               exclusively
+ *   SPACE_ZAP        range, exclusively               shared: the leaf locks suffice, as in Linux
+ *   SPACE_FORK       everything, shared: excludes     exclusively
+ *                    writers, but not faults
+ *   SPACE_FAULT      range (a page), shared           shared
+ *
+ * An empty range (start == end) locks nothing in `speculative`: a call that only fills a gap is
+ * ordered by the tree lock.
+ */
+enum space_lock_kind { SPACE_EDIT, SPACE_ZAP, SPACE_FORK, SPACE_FAULT };
+
+struct space_lock {
+	struct quire_mm *mm;
+	struct range range;
+	bool ranged; /* the range is held */
+	bool shared; /* of the space's lock */
+};
+
+/* => outside a section, no spin lock held; sleeps while a conflicting holder is there */
+void space_lock(struct space_lock *, struct quire_mm *, uint64_t start, uint64_t end,
+		enum space_lock_kind);
+void space_unlock(struct space_lock *);
+/* The edit is published, what follows only sweeps: the baselines let faults in again. */
+void space_downgrade(struct space_lock *);
+/*
+ * Lock [start, end) exclusively without waiting, for a caller that holds other ranges: queues
+ * before those who only wait. Returns false if a holder is in the way, with its bounds. => tree
+ * lock held; `speculative` only needs it, the baselines return true
+ */
+bool space_reserve(struct space_lock *, struct quire_mm *, uint64_t start, uint64_t end,
+		   uint64_t *hit_start, uint64_t *hit_end);
+
+/* --- edit.c: publishing
+ * ---------------------------------------------------------------------------------------- */
+
+/* The tree lock, in a section: what is found in the tree stays until space_edit_end. Nothing in
+ * between sleeps. */
+void space_edit_begin(struct quire_mm *);
+void space_edit_end(struct quire_mm *);
+
+/* A VMA that is not in the tree yet, live; NULL: no memory. */
+struct vma *vma_new(uint64_t start, uint64_t end, uint32_t flags, uint32_t key);
+/* Free one that was never in the tree. NULL is fine. */
+void vma_free(struct vma *);
+
+/* Count the VMA in (1) or out (-1) of the space's sums. => in an edit, or the space is not public
+ */
+void space_account(struct quire_mm *, const struct vma *, int sign);
+
+/* What a range is to become: attributes of a VMA. */
+struct vma_attributes {
+	uint32_t flags;
+	uint32_t key;
+	bool pending; /* not for faults until space_set_live: something must be swept first; not
+			 merged with neighbours */
+};
+
+/*
+ * Replace whatever is mapped in [start, end), by nothing (attributes NULL) or by one mapping; split
+ * and merge what is needed. All or nothing. Returns 0, or -QUIRE_ENOMEM: no memory, or more VMAs
+ * than the limit.
+ * => between space_edit_begin and _end
+ */
+int space_replace(struct quire_mm *, uint64_t start, uint64_t end, const struct vma_attributes *);
+
+/* Unmap [from, from_end) and map [to, to_end), in place of what may be there: both or neither. As
+ * space_replace. */
+int space_exchange(struct quire_mm *, uint64_t from, uint64_t from_end, uint64_t to,
+		   uint64_t to_end, const struct vma_attributes *);
+
+/*
+ * Give the part [start, end) of a VMA in the tree other attributes, splitting and merging. As
+ * space_replace, which it is for that part. Does nothing if they are what they were.
+ */
+int space_change(struct quire_mm *, const struct vma *vma, uint64_t start, uint64_t end,
+		 uint32_t flags, uint32_t key);
+
+/* A pending VMA may be used by faults now, and is merged with its neighbours if there is memory for
+ * that. => its range is locked, not within an edit */
+void space_set_live(struct quire_mm *, uint64_t start);
+
+/* Does anything overlap [start, end)? => in an edit or a section */
+bool space_occupied(const struct quire_mm *, uint64_t start, uint64_t end);
+/* Is every page of [start, end) mapped? => the same */
+bool space_covered(const struct quire_mm *, uint64_t start, uint64_t end);
+
+/*
+ * A place for `length` bytes: at the hint if it is free, else the highest gap below mmap_top, else
+ * the lowest above. A gap that a writer is still sweeping is not one (Q2). Returns -QUIRE_ENOMEM if
+ * there is none; *swept: but there would be if a sweep were through.
+ * => between space_edit_begin and _end
+ */
+int64_t space_find_gap(struct quire_mm *, uint64_t hint, uint64_t length, bool *swept);
+
+/* May `pages` more be mapped with these flags, in place of `less` that go away with them (limits)?
+ * 0 or -QUIRE_ENOMEM. => tree lock */
+int space_may_map(const struct quire_mm *, uint64_t pages, uint32_t flags, uint64_t less);
+/* May `pages` more be locked? */
+bool space_may_lock(const struct quire_mm *, uint64_t pages);
+
+/* --- sweep.c: taking away, leaf by leaf
+ * ------------------------------------------------------------------------- */
+
+/* Take every entry out of [start, end). unhook: also tables that are empty and in whose span
+ * nothing is mapped now. => the range is locked; outside a section */
+void space_zap(struct quire_mm *, uint64_t start, uint64_t end, bool unhook);
+/* Narrow every entry of [start, end) to these VMA flags and this key. => as above */
+void space_narrow(struct quire_mm *, uint64_t start, uint64_t end, uint32_t flags, uint32_t key);
+/*
+ * Moving every entry of [from, from + length) to `to`, in two passes, so that the second can't
+ * fail: first make and hold the tables that the target needs (false: no memory, nothing is held);
+ * then move, or let go of them again.
+ * => both ranges locked, the source not usable by faults from before the first pass, the target
+ * neither
+ */
+bool space_move_prepare(struct quire_mm *, uint64_t from, uint64_t to, uint64_t length);
+void space_move_cancel(struct quire_mm *, uint64_t from, uint64_t to, uint64_t length);
+void space_move(struct quire_mm *, uint64_t from, uint64_t to, uint64_t length);
+
+/* --- others
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+/* unmap.c: publish, then sweep, of [start, end) in a held SPACE_EDIT lock. 0 or -QUIRE_ENOMEM
+ * (nothing has changed). */
+int space_unmap(struct space_lock *, uint64_t start, uint64_t end);
+/* mm.c: an empty space with the parent's settings. */
+int space_create_like(const struct quire_mm *parent, struct quire_mm **out);
+/* grow.c: extend the stack above down to the page. 0; -QUIRE_EFAULT: it may not grow so far;
+ * -QUIRE_ENOMEM. => no lock held */
+int space_grow_stack(struct quire_mm *, uint64_t address);
+/* populate.c: fault every page in. 0, or the first negative error: -QUIRE_ENOMEM (nothing mapped
+ * there), -QUIRE_EFAULT (not allowed), -QUIRE_EAGAIN (no memory). => no lock held */
+int space_populate(struct quire_mm *, uint64_t start, uint64_t end, enum quire_access access);
+/* Fault in what is mapped and may be accessed, for writing where that is allowed. Returns the first
+ * error as space_populate does. */
+int space_populate_mapped(struct quire_mm *, uint64_t start, uint64_t end);
+
+#endif

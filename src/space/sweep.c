@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sweeps: going through the leaves of a range, each under its lock, after the new truth was
+ * published.
+ *
+ *     full fence (Q3) ─► for each leaf that is there: lock ─► dead? walk again ─► entries ─► unlock ─► flush, free (gather)
+ *
+ * The lock of each leaf that exists is taken, even if nothing is in it: that is what orders the
+ * sweep with a fault that checked before the publication. An entry in transition belongs to a
+ * fault: the sweep unlocks, pauses and comes back to it.
+ *
+ * Each leaf is a section of its own, so a sweep of any length delays no grace period.
+ */
+#include "space/sweep.h"
+
+#include "frame/rmap.h"
+
+void sweep_begin(struct sweep *s, struct quire_mm *mm, uint64_t start, uint64_t end)
+{
+	gather_init(&s->gather, &mm->tables);
+	s->mm = mm;
+	s->address = start;
+	s->end = end;
+	s->turn = 0;
+	s->busy = false;
+	s->unmapped = 0;
+	at_fence(); /* pairs with table_hook's: Q3 */
+}
+
+/* Lock the next leaf of the sweep. => opens a section, which end_leaf closes. Returns false at the
+ * end, with neither. */
+static bool next_leaf(struct sweep *s)
+{
+	for (;;) {
+		if (s->busy)
+			port_pause(s->turn++);
+		s->busy = false;
+		s->room = gather_room(&s->gather);
+		section_enter();
+		s->leaf = table_next_leaf(&s->mm->tables, &s->address, s->end);
+		if (!s->leaf)
+			break;
+		table_lock(s->leaf);
+		if (likely(!at_load(&s->leaf->u.table.dead)))
+			return true;
+		table_unlock(s->leaf);
+		section_leave();
+	}
+	section_leave();
+	return false;
+}
+
+static uint64_t leaf_end(const struct sweep *s)
+{
+	uint64_t end = s->leaf->u.table.base + table_span(0);
+
+	return end < s->end ? end : s->end;
+}
+
+static void end_leaf(struct sweep *s)
+{
+	_Atomic int64_t *anonymous = &mm_trace(s->mm)->anonymous;
+
+	table_unlock(s->leaf);
+	if (s->unmapped)
+		at_store(anonymous, at_load(anonymous) - s->unmapped);
+	s->unmapped = 0;
+	section_leave();
+}
+
+/* Take one entry away. => leaf locked, room */
+static void zap(struct sweep *s, slot *at, pte entry)
+{
+	struct frame *frame = frame_of(pte_pfn(entry));
+
+	at_xchg(at, PTE_NONE);
+	s->leaf->u.table.used--;
+	gather_flush(&s->gather, s->address, PAGE_SIZE);
+	if (frame == frame_zero)
+		return;
+	rmap_remove(frame, &s->mm->tables, s->address);
+	gather_frame(&s->gather, frame);
+	s->room--;
+	s->unmapped++;
+}
+
+static void zap_leaf(struct sweep *s)
+{
+	uint64_t end = leaf_end(s);
+	slot *at = table_slot(s->leaf, s->address);
+
+	/* An empty leaf has nothing to be looked through. */
+	if (s->leaf->u.table.used == 0)
+		s->address = end;
+	for (; s->address < end && s->room; s->address += PAGE_SIZE, at++) {
+		pte entry = at_load(at);
+
+		if (entry == PTE_NONE)
+			continue;
+		if (unlikely(pte_is_busy(entry))) {
+			s->busy = true;
+			return;
+		}
+		zap(s, at, entry);
+	}
+}
+
+void sweep_free_span(struct quire_mm *mm, uint64_t start, uint64_t end, uint64_t *floor,
+		     uint64_t *ceiling)
+{
+	struct tree tree = tree_snapshot(&mm->tree);
+	const struct vma *below = tree_prev(&tree, end), *above = tree_next(&tree, start);
+
+	*floor = below ? below->end : 0;
+	*ceiling = above ? above->start : UINT64_MAX;
+	/* Somebody else has mapped something in between again: then nothing is known to be free. */
+	if (*floor > start || *ceiling < end)
+		*floor = *ceiling = start;
+}
+
+void space_zap(struct quire_mm *mm, uint64_t start, uint64_t end, bool unhook)
+{
+	uint64_t floor, ceiling;
+	struct sweep s;
+	bool empty;
+
+	sweep_begin(&s, mm, start, end);
+	while (next_leaf(&s)) {
+		struct frame *leaf = s.leaf;
+
+		zap_leaf(&s);
+		empty = leaf->u.table.used == 0;
+		if (unhook && empty) {
+			/* The section must go on: the leaf is looked at once more. */
+			section_enter();
+			end_leaf(&s);
+			sweep_free_span(mm, start, end, &floor, &ceiling);
+			table_unhook_empty(&mm->tables, leaf, floor, ceiling, &s.gather.unhooked);
+			section_leave();
+		} else {
+			end_leaf(&s);
+		}
+	}
+	gather_finish(&s.gather);
+}
+
+/* Fewer rights, or another key, for one entry; never more rights: those come with faults. */
+static void narrow(struct sweep *s, slot *at, pte entry)
+{
+	unsigned rights = pte_rights(entry) & vma_flags_rights(s->flags);
+	pte new;
+
+	if (rights == pte_rights(entry) && pte_key(entry) == s->key)
+		return;
+	/* By exchange: the CPU's walker may set a mark in between (Q13). */
+	do {
+		new = pte_make(pte_pfn(entry), rights, s->key);
+		if (pte_is_accessed(entry))
+			new = pte_accessed(new);
+		if (pte_is_dirty(entry))
+			new = pte_dirty(new);
+	} while (!at_cas(at, &entry, new));
+	gather_flush(&s->gather, s->address, PAGE_SIZE);
+}
+
+void space_narrow(struct quire_mm *mm, uint64_t start, uint64_t end, uint32_t flags, uint32_t key)
+{
+	struct sweep s;
+
+	sweep_begin(&s, mm, start, end);
+	s.flags = flags;
+	s.key = key;
+	while (next_leaf(&s)) {
+		uint64_t limit = leaf_end(&s);
+		slot *at = table_slot(s.leaf, s.address);
+
+		for (; s.address < limit && !s.busy; at++) {
+			pte entry = at_load(at);
+
+			s.busy = pte_is_busy(entry);
+			if (s.busy)
+				break;
+			if (entry != PTE_NONE)
+				narrow(&s, at, entry);
+			s.address += PAGE_SIZE;
+		}
+		end_leaf(&s);
+	}
+	gather_finish(&s.gather);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* A sweep under way; see sweep.c. Shared with move.c. */
+#ifndef QUIRE_SPACE_SWEEP_H
+#define QUIRE_SPACE_SWEEP_H
+
+#include "space/space.h"
+
+struct sweep {
+	struct quire_mm *mm;
+	struct gather gather;
+	struct frame *leaf;
+	uint64_t address, end;
+	unsigned room; /* frames that may still be gathered under this lock */
+	unsigned turn;
+	bool busy;	     /* the entry at `address` is in transition: pause, come again */
+	uint32_t flags, key; /* of space_narrow */
+	int64_t unmapped;    /* anonymous pages */
+};
+
+void sweep_begin(struct sweep *, struct quire_mm *, uint64_t start, uint64_t end);
+/* Of a free range: the span around it in which nothing is mapped in the current layout; tables that
+ * lie in it whole are needed by nobody. => in a section */
+void sweep_free_span(struct quire_mm *, uint64_t start, uint64_t end, uint64_t *floor,
+		     uint64_t *ceiling);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* munmap: publish, then sweep, then flush, then free. When it returns no CPU can touch the pages.
+ */
+#include "space/space.h"
+
+int space_unmap(struct space_lock *lock, uint64_t start, uint64_t end)
+{
+	struct quire_mm *mm = lock->mm;
+	bool any;
+	int error = 0;
+
+	space_edit_begin(mm);
+	any = space_occupied(mm, start, end);
+	if (any)
+		error = space_replace(mm, start, end, NULL);
+	space_edit_end(mm);
+	if (error || !any)
+		return error;
+	space_downgrade(lock);
+	space_zap(mm, start, end, true);
+	return 0;
+}
+
+int quire_munmap(struct quire_mm *mm, uint64_t address, uint64_t length)
+{
+	struct space_lock lock;
+	uint64_t end;
+	int error;
+
+	if (address & PAGE_MASK || address > mm->end || length > mm->end - address)
+		return -QUIRE_EINVAL;
+	end = address + PAGE_ALIGN(length);
+	if (end == address)
+		return -QUIRE_EINVAL;
+	space_lock(&lock, mm, address, end, SPACE_EDIT);
+	error = space_unmap(&lock, address, end);
+	space_unlock(&lock);
+	grace_poll();
+	return error;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* The atomics of sync/atomic.h in C11; see there for what each means. */
+#ifndef QUIRE_SYNC_ATOMIC_C11_H
+#define QUIRE_SYNC_ATOMIC_C11_H
+
+#include <stdatomic.h>
+
+#define at_load(p) atomic_load_explicit((p), memory_order_relaxed)
+#define at_load_acquire(p) atomic_load_explicit((p), memory_order_acquire)
+#define at_store(p, v) atomic_store_explicit((p), (v), memory_order_relaxed)
+#define at_store_release(p, v) atomic_store_explicit((p), (v), memory_order_release)
+#define at_xchg(p, v) atomic_exchange_explicit((p), (v), memory_order_seq_cst)
+#define at_cas(p, old, new)                                                                        \
+	atomic_compare_exchange_strong_explicit((p), (old), (new), memory_order_seq_cst,           \
+						memory_order_acquire)
+#define at_add(p, v) atomic_fetch_add_explicit((p), (v), memory_order_acq_rel)
+#define at_sub(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel)
+#define at_fence() atomic_thread_fence(memory_order_seq_cst)
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* How the sleeping locks sleep: out of the way of grace periods. */
+#ifndef QUIRE_SYNC_SLEEP_H
+#define QUIRE_SYNC_SLEEP_H
+
+#include "sync/grace.h"
+
+/*
+ * Sleep while *word == seen; may return early, so callers loop.
+ * => outside any section, no spin lock held. However often the caller has said grace_online, its
+ * CPU
+ *    is offline meanwhile.
+ */
+static inline void sleep_on(_Atomic uint32_t *word, uint32_t seen)
+{
+	uint32_t nested = grace_suspend();
+
+	port_wait(word, seen);
+	grace_resume(nested);
+}
+
+#endif

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How tables come and go.
+ *
+ *     hook      parent locked: not dead, entry empty ──► store the entry ──► full fence (Q3)
+ *     unhook    parent locked, table locked: empty ──► dead ──► parent's entry empty
+ *               later: flush with page-walk caches ──► grace period ──► free: frame, descriptor and lock together (H31)
+ *
+ * The fence in hook is one half of a pair: a sweeper publishes, full fence, reads the parent's
+ * entry. Whoever finds the new table and locks its leaf checks the mapping there, and sees what the
+ * sweeper published if the sweeper did not see the table.
+ */
+#include "table/table.h"
+
+#include <quire/types.h>
+
+struct frame *table_alloc(void)
+{
+	struct frame *table = frame_alloc_zeroed(NULL);
+
+	if (!table)
+		return NULL;
+	table->kind = FRAME_TABLE;
+	spin_init(&table->u.table.lock);
+	at_store(&table->u.table.dead, 0);
+	table->u.table.used = 0;
+	return table;
+}
+
+void table_free_unused(struct frame *table)
+{
+	frame_put(table);
+}
+
+int tables_init(struct tables *tables, unsigned levels, struct trace_block *trace)
+{
+	int error;
+
+	tables->levels = levels;
+	tables->trace = trace;
+	tables->root = table_alloc();
+	if (!tables->root)
+		return -QUIRE_ENOMEM;
+	tables->root->u.table.level = (uint8_t)(levels - 1);
+	tables->root->u.table.parent = NULL;
+	tables->root->u.table.tables = tables;
+	tables->root->u.table.base = 0;
+	error = port_space_init(&tables->port, frame_pfn(tables->root), levels);
+	if (error)
+		frame_put(tables->root);
+	return error;
+}
+
+static void free_tree(struct frame *table)
+{
+	slot *slots = frame_bytes(table);
+
+	for (unsigned i = 0; table->u.table.level && i < TABLE_ENTRIES; i++) {
+		pte entry = at_load(&slots[i]);
+
+		if (pte_is_table(entry))
+			free_tree(frame_of(pte_pfn(entry)));
+	}
+	frame_put(table);
+}
+
+void tables_exit(struct tables *tables)
+{
+	port_space_exit(&tables->port);
+	free_tree(tables->root);
+}
+
+static void count_tables(struct tables *tables, int64_t change)
+{
+	_Atomic int64_t *count = &tables->trace[port_cpu()].tables;
+
+	at_store(count, at_load(count) + change);
+}
+
+enum hook_status table_hook(struct tables *tables, struct frame *parent, uint64_t address,
+			    struct frame *child)
+{
+	slot *at = table_slot(parent, address);
+	uint8_t level = (uint8_t)(parent->u.table.level - 1);
+
+	assert_held(&parent->u.table.lock);
+	if (at_load(&parent->u.table.dead))
+		return HOOK_DEAD;
+	if (at_load(at) != PTE_NONE)
+		return HOOK_TAKEN;
+	child->u.table.level = level;
+	child->u.table.parent = parent;
+	child->u.table.tables = tables;
+	child->u.table.base = address & ~(table_span(level) - 1);
+	parent->u.table.used++;
+	/* Release: pairs with the acquire loads of table_walk. */
+	at_store_release(at, pte_table(frame_pfn(child)));
+	count_tables(tables, 1);
+	at_fence(); /* pairs with the sweeper's, see above */
+	return HOOK_DONE;
+}
+
+struct frame *table_make_leaf(struct tables *tables, uint64_t address)
+{
+	struct frame *spare = NULL;
+	struct walk walk;
+	enum walk_status status;
+
+	while ((status = table_walk(tables, address, &walk)) != WALK_LEAF) {
+		require(status == WALK_MISSING);
+		if (!spare && !(spare = table_alloc()))
+			return NULL;
+		table_lock(walk.table);
+		if (table_hook(tables, walk.table, address, spare) == HOOK_DONE)
+			spare = NULL;
+		table_unlock(walk.table);
+	}
+	if (spare)
+		table_free_unused(spare);
+	return walk.table;
+}
+
+bool table_lock_pair(struct frame *a, struct frame *b)
+{
+	struct frame *first = a->u.table.base <= b->u.table.base ? a : b;
+	struct frame *second = first == a ? b : a;
+
+	spin_lock(&first->u.table.lock, RANK_LEAF);
+	if (second != first)
+		spin_lock(&second->u.table.lock, RANK_LEAF_2);
+	if (likely(!at_load(&a->u.table.dead) && !at_load(&b->u.table.dead)))
+		return true;
+	table_unlock_pair(a, b);
+	return false;
+}
+
+void table_unlock_pair(struct frame *a, struct frame *b)
+{
+	spin_unlock(&a->u.table.lock);
+	if (a != b)
+		spin_unlock(&b->u.table.lock);
+}
+
+/*
+ * Mark an empty table dead and take it out of its parent. Returns whether it did; *parent_empty
+ * whether nothing is left there.
+ */
+static bool unhook(struct frame *table, struct frame *parent, bool *parent_empty)
+{
+	bool done = false;
+
+	table_lock(parent);
+	table_lock(table);
+	if (table->u.table.used == 0 && !at_load(&table->u.table.dead)) {
+		/* Whoever locks the table from now on, having walked to it before, finds the mark.
+		 */
+		at_store(&table->u.table.dead, 1);
+		at_store(table_slot(parent, table->u.table.base), PTE_NONE);
+		parent->u.table.used--;
+		done = true;
+	}
+	table_unlock(table);
+	*parent_empty = parent->u.table.used == 0;
+	table_unlock(parent);
+	return done;
+}
+
+void table_unhook_empty(struct tables *tables, struct frame *table, uint64_t floor,
+			uint64_t ceiling, struct frame **unhooked)
+{
+	bool empty = true;
+
+	while (empty && table->u.table.parent) {
+		struct frame *parent = table->u.table.parent;
+		uint64_t base = table->u.table.base;
+
+		if (base < floor || base + table_span(table->u.table.level) > ceiling)
+			return;
+		if (!unhook(table, parent, &empty))
+			return;
+		table->u.table.deferred.next = *unhooked ? &(*unhooked)->u.table.deferred : NULL;
+		*unhooked = table;
+		count_tables(tables, -1);
+		trace_count(&tables->trace[port_cpu()].counters[QUIRE_TABLES_FREED]);
+		table = parent;
+	}
+}
+
+static void free_deferred(struct deferred *deferred)
+{
+	frame_put(container_of(deferred, struct frame, u.table.deferred));
+}
+
+void table_defer(struct frame *unhooked)
+{
+	struct deferred *next;
+
+	for (struct deferred *d = &unhooked->u.table.deferred; d; d = next) {
+		next = d->next;
+		grace_defer(d, free_deferred);
+	}
+}

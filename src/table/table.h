@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Page tables: 4 or 5 levels of 512 entries, level 0 the leaves, the descriptor of a table in its
+ * frame's descriptor.
+ *
+ *   level 4   3   2   1   0
+ *        [root]→[ ]→[ ]→[ ]→[leaf]→ page          walks: no lock, in a section
+ *                                                 entries: changed under their table's lock
+ *                                                 hook / unhook: under the parent's lock and the table's
+ *
+ * A table is freed (its frame, its descriptor and so its lock) after it was unhooked, after a flush
+ * with page-walk caches, and after a grace period: so a walker may lock a dead table, and finds
+ * `dead` set.
+ *
+ * A table that is not there yet (Q3): the sweeper publishes, full fence, reads the parent's entry;
+ * who hooks a table stores the entry, full fence, and later checks the mapping under the leaf lock.
+ * One of the two sees the other.
+ */
+#ifndef QUIRE_TABLE_TABLE_H
+#define QUIRE_TABLE_TABLE_H
+
+#include "frame/frame.h"
+#include "trace/trace.h"
+
+struct tables {
+	struct frame *root;
+	unsigned levels;
+	struct trace_block *trace; /* the space's counters, one block for each CPU */
+	struct port_space port;
+};
+
+typedef _Atomic pte slot;
+
+/* Bytes translated by one entry, and by one whole table, of a level. */
+static inline uint64_t table_entry_span(unsigned level)
+{
+	return 1ull << (PAGE_SHIFT + TABLE_BITS * level);
+}
+
+static inline uint64_t table_span(unsigned level)
+{
+	return 1ull << (PAGE_SHIFT + TABLE_BITS * (level + 1));
+}
+
+static inline unsigned table_index(uint64_t address, unsigned level)
+{
+	return (unsigned)(address >> (PAGE_SHIFT + TABLE_BITS * level)) & (TABLE_ENTRIES - 1);
+}
+
+static inline slot *table_slot(const struct frame *table, uint64_t address)
+{
+	return (slot *)frame_bytes(table) + table_index(address, table->u.table.level);
+}
+
+static inline enum lock_rank table_rank(unsigned level)
+{
+	return (enum lock_rank)(RANK_LEAF - (int)level);
+}
+
+/* => pinned. Returns false if it had to wait for the lock. */
+static inline bool table_lock(struct frame *table)
+{
+	return spin_lock(&table->u.table.lock, table_rank(table->u.table.level));
+}
+
+static inline void table_unlock(struct frame *table)
+{
+	spin_unlock(&table->u.table.lock);
+}
+
+/* 0 or -QUIRE_ENOMEM. => pinned */
+int tables_init(struct tables *, unsigned levels, struct trace_block *trace);
+/* Free every table. => no mapped entry is left, no CPU runs the space, no reader is left; pinned */
+void tables_exit(struct tables *);
+
+/* A cleared table page, hooked nowhere; NULL: no memory. => pinned */
+struct frame *table_alloc(void);
+/* Give back one that was never hooked. */
+void table_free_unused(struct frame *);
+
+enum walk_status {
+	WALK_LEAF,    /* table is the leaf, at the address */
+	WALK_MISSING, /* the entry in `table` (level > 0) is empty */
+	WALK_HUGE,    /* the entry in `table` (level > 0) maps a huge page */
+	WALK_BUSY,    /* the entry in `table` (level > 0) is in transition */
+};
+
+struct walk {
+	struct frame *table;
+	slot *slot; /* the entry for the address in table */
+	pte value;  /* what was read there (for WALK_LEAF: not read) */
+};
+
+/* => in a section, in which the result stays usable. */
+enum walk_status table_walk(const struct tables *, uint64_t address, struct walk *);
+
+enum hook_status {
+	HOOK_DONE,
+	HOOK_DEAD,  /* the parent is dead: walk again */
+	HOOK_TAKEN, /* the entry is no longer empty: walk again */
+};
+/* Hook `child` (from table_alloc) into parent's entry for address. => parent's lock held; full
+ * fence inside, after the store. */
+enum hook_status table_hook(struct tables *, struct frame *parent, uint64_t address,
+			    struct frame *child);
+
+/*
+ * Walk to the leaf of the address, making tables on the way: for a writer that owns the address
+ * (its range is locked or its space is not public), so no mapping needs to be checked. Returns the
+ * leaf, NULL: no memory. It is not locked: until it is, and was found not to be dead, somebody may
+ * unhook it for being empty.
+ * => in a section, no table lock held
+ */
+struct frame *table_make_leaf(struct tables *, uint64_t address);
+
+/* Lock two leaves, the lower address first. => in a section. Returns false, with neither locked, if
+ * one is dead. */
+bool table_lock_pair(struct frame *a, struct frame *b);
+void table_unlock_pair(struct frame *a, struct frame *b);
+
+/*
+ * The first leaf that translates something in [*address, end); *address is moved up to the first
+ * address of it in the range. NULL: none. => in a section. A sweeper issues at_fence() between
+ * publishing and the first call (Q3).
+ */
+struct frame *table_next_leaf(const struct tables *, uint64_t *address, uint64_t end);
+
+/*
+ * Unhook `table` if it is empty, and then its ancestors while they are empty and their whole span
+ * lies in [floor, ceiling), where nothing is mapped in the current layout. Dead marks are set here.
+ * The unhooked tables are chained to *unhooked (through deferred.next), to be given to table_defer
+ * after the flush. => pinned or in a section; no table lock held.
+ */
+void table_unhook_empty(struct tables *, struct frame *table, uint64_t floor, uint64_t ceiling,
+			struct frame **unhooked);
+/* Free them after a grace period. => after the flush with tables = true. */
+void table_defer(struct frame *unhooked);
+
+/* Calls visit for every hooked table, root first. => nothing else changes the tables. */
+void table_visit(const struct tables *, void (*visit)(struct frame *table, void *context),
+		 void *context);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Counters of a space (one block for each CPU, on its own lines) and the ring of events of each
+ * CPU. A successful speculative fault raises one counter, with a plain load and store.
+ */
+#ifndef QUIRE_TRACE_TRACE_H
+#define QUIRE_TRACE_TRACE_H
+
+#include "port.h"
+#include "sync/atomic.h"
+#include <quire/stats.h>
+
+struct trace_block {
+	_Atomic uint64_t faults[QUIRE_PATH_COUNT][QUIRE_KIND_COUNT]; /* first line: the speculative
+									ones */
+	_Atomic int64_t anonymous; /* pages mapped less pages unmapped by this CPU */
+	_Atomic int64_t tables;	   /* tables hooked less tables unhooked */
+	_Atomic uint64_t counters[QUIRE_COUNTER_COUNT];
+} __attribute__((aligned(64)));
+
+/* Raise a counter of this CPU's block. => pinned */
+static inline void trace_count(_Atomic uint64_t *counter)
+{
+	at_store(counter, at_load(counter) + 1);
+}
+
+/* Bytes for the rings, aligned to 128; and the start. */
+size_t trace_memory(unsigned cpus);
+void trace_init(void *memory, unsigned cpus);
+
+/* => pinned */
+void trace_event(struct quire_mm *mm, uint64_t address, unsigned counter);
+
+/* Add a block to sums. */
+void trace_sum(struct quire_stats *stats, const struct trace_block *block);
+
+#endif
