@@ -81,12 +81,6 @@ int quire_init(const struct quire_config *config)
 		return error;
 	lay_out(block, config);
 	space_reset();
-	port_pin();
-	frame_zero = frame_alloc_zeroed(NULL);
-	port_unpin();
-	if (!frame_zero)
-		return -QUIRE_ENOMEM;
-	frame_zero->kind = FRAME_ZERO;
 	machine.cpus = config->cpus;
 	machine.levels = config->levels;
 	machine.running = true;

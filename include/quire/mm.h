@@ -2,9 +2,12 @@
 /*
  * Address spaces. Each call means what the Linux call of the same name means (man section 2), takes
  * the same flags, checks in the same order and returns the same errors, negative; a call that fails
- * on its arguments has changed nothing. Calls may be made by any number of CPUs at once; those on
- * disjoint ranges run side by side. All sleep when another call holds an overlapping range, and
- * only then.
+ * on its arguments has changed nothing. Memory is private and anonymous in this release.
+ *
+ * Calls may be made by any number of CPUs at once. In a speculative space those on disjoint ranges
+ * run side by side, and a call sleeps only while another one holds an overlapping range; or, to
+ * find a place, while the only gaps left are still being swept. Calls that edit may also fail with
+ * -QUIRE_ENOMEM because there is no memory to record the change: munmap, too.
  *
  * => every call: the CPU is online (quire/machine.h), no lock that a fault could need is held.
  */
@@ -45,15 +48,15 @@ int quire_mm_create(const struct quire_mm_config *config, struct quire_mm **out)
 /* => no CPU runs the space, no call is in progress in it. Unmaps everything and frees it. */
 void quire_mm_destroy(struct quire_mm *mm);
 /*
- * fork(2)'s part: *child is a copy of the space as of one moment between call and return, pages
- * shared copy-on-write. The parent's other threads may fault and write meanwhile: a page that was
- * there before the call began is in the child, with contents of some moment during it; a page that
- * is first touched during the call may or may not be. Returns 0 or -QUIRE_ENOMEM (then nothing has
- * changed).
+ * fork(2)'s part: *child is a copy of the space, pages shared copy-on-write; its layout is that of
+ * one moment between call and return. The parent's other threads may fault and write meanwhile: a
+ * page that was there before the call began is in the child, with contents of some moment during
+ * it, not the same moment for all; a page that is first touched during the call may or may not be.
+ * Memory locks are not inherited. Returns 0 or -QUIRE_ENOMEM (then nothing has changed).
  */
 int quire_fork(struct quire_mm *parent, struct quire_mm **child);
 
-/* Return an address, or a negative error. */
+/* Return an address, or a negative error. MAP_SHARED fails with ENODEV, a file with EBADF. */
 int64_t quire_mmap(struct quire_mm *, uint64_t address, uint64_t length, int prot, int flags);
 int64_t quire_mremap(struct quire_mm *, uint64_t old, uint64_t old_length, uint64_t new_length,
 		     int flags, uint64_t new_address);
@@ -79,8 +82,10 @@ int quire_pkey_alloc(struct quire_mm *);
 int quire_pkey_free(struct quire_mm *, int key);
 
 /*
- * A page fault, or a touch in advance. Never waits for a call elsewhere in the space; waits for a
- * call that is changing this very address. => not in a section, no lock held. May sleep.
+ * A page fault, or a touch in advance. In a speculative space it never waits for a call elsewhere
+ * in the space. It waits for a call that is changing this very address; below a stack that must
+ * grow, the addresses up to it; and where memory is short, for what is about to be freed. May
+ * sleep.
  */
 enum quire_verdict quire_fault(struct quire_mm *, uint64_t address, enum quire_access access);
 

@@ -89,8 +89,8 @@ struct quire_stats {
 	uint64_t vmas, mapped, locked, data; /* number; bytes */
 };
 
-/* mm NULL: totals over all spaces, dead ones included. A snapshot: exact when nothing runs. Does
- * not block. */
+/* mm NULL: totals over all spaces, dead ones included. A snapshot: exact when nothing runs. => the
+ * CPU is online. Does not block. */
 void quire_stats(struct quire_mm *mm, struct quire_stats *stats);
 
 /* Names as in the tables above; NULL if out of range. */

@@ -95,14 +95,14 @@ enum quire_access {
 	QUIRE_EXEC,
 };
 
-/* The outcome of a fault. Everything but DONE was decided by the classic path, with the range of
- * the page locked. */
+/* The outcome of a fault. A verdict against the access was decided by the classic path, with the
+ * range of the page locked. */
 enum quire_verdict {
 	QUIRE_FAULT_DONE = 0, /* resolved: repeat the access */
 	QUIRE_FAULT_MAPERR,   /* nothing is mapped there (SIGSEGV, SEGV_MAPERR) */
 	QUIRE_FAULT_ACCERR,   /* what is mapped does not allow it (SIGSEGV, SEGV_ACCERR) */
 	QUIRE_FAULT_PKUERR,   /* the protection key does not allow it (SIGSEGV, SEGV_PKUERR) */
-	QUIRE_FAULT_BUS,      /* beyond the end of the object (SIGBUS) */
+	QUIRE_FAULT_BUS,      /* beyond the end of the object (SIGBUS); not in this release */
 	QUIRE_FAULT_OOM,      /* no memory; nothing has changed, repeating is right */
 };
 

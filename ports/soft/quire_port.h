@@ -88,12 +88,12 @@ static inline uint64_t port_frame_number(const void *p)
 
 static inline void port_clear_page(void *page)
 {
-	memset(page, 0, 4096);
+	__builtin_memset(page, 0, 4096);
 }
 
 static inline void port_copy_page(void *to, const void *from)
 {
-	memcpy(to, from, 4096);
+	__builtin_memcpy(to, from, 4096);
 }
 
 static inline pte pte_make(uint64_t pfn, unsigned rights, unsigned key)

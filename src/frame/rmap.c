@@ -59,7 +59,6 @@ static struct rmap **find(struct frame *frame, const struct tables *tables, uint
 void rmap_add(struct frame *frame, struct tables *tables, uint64_t address, struct rmap *entry)
 {
 	assert_debug(frame->kind == FRAME_ANON);
-	/* First of all, so that from here on the frame is not exclusive for anyone. */
 	frame_get(frame);
 	entry->tables = tables;
 	entry->address = address;

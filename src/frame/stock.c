@@ -98,8 +98,10 @@ static struct frame *pop_or_refill(struct stock *stock)
 static struct frame *hand_out(struct frame *frame)
 {
 	frame->kind = FRAME_USED;
-	/* Pairs with frame_try_get: a stale reader that gets this frame may be the one that frees
-	   it, and then reads `order`. */
+	/*
+	 * Pairs with frame_try_get: whoever gets the frame in this life by a number from an earlier
+	 * one sees, when it looks at that entry again, that the entry is gone.
+	 */
 	at_store_release(&frame->refs, 1u);
 	return frame;
 }
@@ -122,8 +124,10 @@ static struct frame *take_block(const struct stock *stock, unsigned order)
 	return NULL;
 }
 
-/* What frame_take does when a frame off the stock will not do. Kept out of line: the fast path
- * saves no register. */
+/*
+ * What frame_take does when the stock has not what is wanted. Out of line, so that the fast path
+ * saves no registers.
+ */
 static __attribute__((noinline)) struct frame *take_slowly(struct stock *stock, unsigned order)
 {
 	struct frame *frame;
@@ -183,7 +187,7 @@ bool frame_try_get(struct frame *frame)
 	uint32_t refs = at_load(&frame->refs);
 
 	while (refs != 0)
-		/* Pairs with the release of hand_out and of other holders' frame_put. */
+		/* Pairs with the release in hand_out, see there. */
 		if (at_cas(&frame->refs, &refs, refs + 1))
 			return true;
 	return false;

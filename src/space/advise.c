@@ -115,14 +115,40 @@ static int advise_range(struct quire_mm *mm, uint64_t start, uint64_t end, int a
 	return error ? error : hole;
 }
 
+/* Where the VMA at `start` ends, or an error: there is none (a stack does not grow for it), or it
+ * lacks the right. */
+static int populatable(struct quire_mm *mm, uint64_t start, uint32_t right, uint64_t *stop)
+{
+	const struct vma *vma;
+	int error = 0;
+
+	section_enter();
+	vma = tree_find(&mm->tree, start);
+	if (!vma)
+		error = -QUIRE_ENOMEM;
+	else if (!(vma->flags & right))
+		error = -QUIRE_EINVAL;
+	else
+		*stop = vma->end;
+	section_leave();
+	return error;
+}
+
 /* What madvise(2) says of populating: the first page that can't be. */
 static int populate(struct quire_mm *mm, uint64_t start, uint64_t end, int advice)
 {
-	int error = space_populate(mm, start, end,
-				   advice == QUIRE_MADV_POPULATE_WRITE ? QUIRE_WRITE : QUIRE_READ);
+	bool write = advice == QUIRE_MADV_POPULATE_WRITE;
+	uint64_t stop = start;
+	int error = 0;
 
+	for (; start < end && !error; start = stop) {
+		error = populatable(mm, start, write ? VMA_WRITE : VMA_READ, &stop);
+		if (!error)
+			error = space_populate(mm, start, stop < end ? stop : end,
+					       write ? QUIRE_WRITE : QUIRE_READ);
+	}
 	if (error == -QUIRE_EFAULT)
-		return -QUIRE_EINVAL; /* the protection does not allow it */
+		return -QUIRE_EINVAL; /* the protection does not allow it, by now */
 	return error == -QUIRE_EAGAIN ? -QUIRE_ENOMEM : error;
 }
 

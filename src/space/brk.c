@@ -17,8 +17,11 @@ static bool may_grow(struct quire_mm *mm, uint64_t from, uint64_t to)
 	return !(flags & VMA_LOCKED) || space_may_lock(mm, pages);
 }
 
-/* => the range between the breaks is locked. Returns whether it moved. */
-static bool move_break(struct space_lock *lock, uint64_t old, uint64_t address)
+/*
+ * => the range between the breaks is locked. Returns whether it moved; *seen is where it was, and
+ * if that is not `old`, somebody else was there first.
+ */
+static bool move_break(struct space_lock *lock, uint64_t old, uint64_t address, uint64_t *seen)
 {
 	struct vma_attributes as = { .flags = VMA_READ | VMA_WRITE | lock->mm->lock_future };
 	struct quire_mm *mm = lock->mm;
@@ -26,7 +29,8 @@ static bool move_break(struct space_lock *lock, uint64_t old, uint64_t address)
 	bool moved;
 
 	space_edit_begin(mm);
-	if (mm->brk != old)
+	*seen = mm->brk;
+	if (*seen != old)
 		moved = false;
 	else if (to > from)
 		moved = may_grow(mm, from, to) && !space_replace(mm, from, to, &as);
@@ -54,9 +58,9 @@ static uint64_t current_break(struct quire_mm *mm)
 
 uint64_t quire_brk(struct quire_mm *mm, uint64_t address)
 {
-	uint64_t old = current_break(mm), low, high;
+	uint64_t old = current_break(mm), low, high, seen;
 	struct space_lock lock;
-	bool moved;
+	bool moved, populate;
 
 	for (;;) {
 		if (!mm->brk_start || address < mm->brk_start || address > mm->end ||
@@ -65,16 +69,17 @@ uint64_t quire_brk(struct quire_mm *mm, uint64_t address)
 		low = address < old ? address : old;
 		high = address < old ? old : address;
 		space_lock(&lock, mm, low & ~PAGE_MASK, PAGE_ALIGN(high) + PAGE_SIZE, SPACE_EDIT);
-		moved = move_break(&lock, old, address);
+		moved = move_break(&lock, old, address, &seen);
+		populate = mm->lock_future == VMA_LOCKED && address > old;
 		space_unlock(&lock);
 		if (moved) {
-			if (mm->lock_future == VMA_LOCKED && address > old)
+			if (populate)
 				space_populate_mapped(mm, PAGE_ALIGN(old), PAGE_ALIGN(address));
 			grace_poll();
 			return address;
 		}
-		if (current_break(mm) == old)
+		if (seen == old)
 			return old;
-		old = current_break(mm); /* somebody else moved it: once more */
+		old = seen; /* somebody else moved it: once more */
 	}
 }

@@ -222,14 +222,15 @@ int space_replace(struct quire_mm *mm, uint64_t start, uint64_t end,
 	return 0;
 }
 
-int space_exchange(struct quire_mm *mm, uint64_t from, uint64_t from_end, uint64_t to,
-		   uint64_t to_end, const struct vma_attributes *as)
+int space_exchange(struct quire_mm *mm, uint64_t from, uint64_t from_end,
+		   const struct vma_attributes *left, uint64_t to, uint64_t to_end,
+		   const struct vma_attributes *as)
 {
 	struct edit away, there;
 	struct tree between;
 
 	assert_held(&mm->tree_lock);
-	if (!prepare(&mm->tree, &away, from, from_end, NULL))
+	if (!prepare(&mm->tree, &away, from, from_end, left))
 		return -QUIRE_ENOMEM;
 	between = (struct tree){ away.tree.root };
 	if (!prepare(&between, &there, to, to_end, as)) {

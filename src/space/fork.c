@@ -91,9 +91,12 @@ static int copy_layout(struct quire_mm *parent, struct quire_mm *child)
 		free_copies(first);
 		copied = false;
 	}
+	/* The child is in the list of spaces already: somebody may be summing up. */
+	spin_lock(&child->tree_lock, RANK_TREE);
 	for (const struct vma *vma = tree_next(&child->tree, 0); vma;
 	     vma = tree_next(&child->tree, vma->end))
 		space_account(child, vma, 1);
+	spin_unlock(&child->tree_lock);
 	section_leave();
 	return copied ? 0 : -QUIRE_ENOMEM;
 }

@@ -10,7 +10,7 @@
  */
 #include "space/space.h"
 
-#define KNOWN_TYPES 0x3
+#define MAP_TYPE 0xf /* of the flags: shared or private */
 
 struct request {
 	struct quire_mm *mm;
@@ -19,11 +19,12 @@ struct request {
 	uint32_t vma_flags;
 };
 
-static uint32_t flags_of(const struct quire_mm *mm, int prot, int flags)
+static uint32_t flags_of(int prot, int flags)
 {
 	return ((uint32_t)prot & VMA_PROT) | (flags & QUIRE_MAP_GROWSDOWN ? VMA_GROWSDOWN : 0) |
 	       (flags & QUIRE_MAP_NORESERVE ? VMA_NORESERVE : 0) |
-	       (flags & QUIRE_MAP_LOCKED ? VMA_LOCKED : 0) | mm->lock_future;
+	       (flags & QUIRE_MAP_STACK ? VMA_NOHUGEPAGE : 0) |
+	       (flags & QUIRE_MAP_LOCKED ? VMA_LOCKED : 0);
 }
 
 /* The checks that come after the place is known. => in an edit. `replaced`: pages that go away for
@@ -33,12 +34,10 @@ static int check(const struct request *r, uint64_t replaced)
 	struct quire_mm *mm = r->mm;
 	uint64_t pages = r->length >> PAGE_SHIFT;
 
-	if (r->flags & QUIRE_MAP_LOCKED && !mm->limits.locked)
-		return -QUIRE_EPERM;
 	if (r->vma_flags & VMA_LOCKED && !space_may_lock(mm, pages))
 		return -QUIRE_EAGAIN;
-	if ((r->flags & KNOWN_TYPES) != QUIRE_MAP_PRIVATE)
-		return (r->flags & KNOWN_TYPES) == QUIRE_MAP_SHARED ? -QUIRE_ENODEV : -QUIRE_EINVAL;
+	if ((r->flags & MAP_TYPE) != QUIRE_MAP_PRIVATE)
+		return (r->flags & MAP_TYPE) == QUIRE_MAP_SHARED ? -QUIRE_ENODEV : -QUIRE_EINVAL;
 	return space_may_map(mm, pages, r->vma_flags, replaced);
 }
 
@@ -67,6 +66,7 @@ static int64_t map_fixed(struct request *r)
 
 	space_lock(&lock, mm, start, end, SPACE_EDIT);
 	space_edit_begin(mm);
+	r->vma_flags |= mm->lock_future; /* here, so that mlockall misses no mapping */
 	replaced = mapped_pages(mm, start, end);
 	if (r->flags & QUIRE_MAP_FIXED_NOREPLACE && replaced) {
 		error = -QUIRE_EEXIST;
@@ -89,7 +89,7 @@ static int64_t map_fixed(struct request *r)
 static int64_t map_somewhere(struct request *r)
 {
 	struct quire_mm *mm = r->mm;
-	struct vma_attributes as = { .flags = r->vma_flags };
+	struct vma_attributes as = { 0 };
 	struct space_lock lock;
 	bool swept;
 	int64_t place;
@@ -99,6 +99,7 @@ static int64_t map_somewhere(struct request *r)
 
 		space_lock(&lock, mm, 0, 0, SPACE_EDIT);
 		space_edit_begin(mm);
+		as.flags = r->vma_flags |= mm->lock_future; /* as in map_fixed */
 		place = space_find_gap(mm, r->address, r->length, &swept);
 		error = place < 0 ? (int)place : check(r, 0);
 		if (!error)
@@ -116,6 +117,13 @@ static int64_t map_somewhere(struct request *r)
 		space_lock(&lock, mm, mm->start, mm->end, SPACE_EDIT);
 		space_unlock(&lock);
 	}
+}
+
+static bool populates(const struct request *r)
+{
+	if (r->vma_flags & VMA_LOCKED)
+		return !(r->vma_flags & VMA_ONFAULT);
+	return (r->flags & (QUIRE_MAP_POPULATE | QUIRE_MAP_NONBLOCK)) == QUIRE_MAP_POPULATE;
 }
 
 int64_t quire_mmap(struct quire_mm *mm, uint64_t address, uint64_t length, int prot, int flags)
@@ -141,10 +149,9 @@ int64_t quire_mmap(struct quire_mm *mm, uint64_t address, uint64_t length, int p
 		return -QUIRE_EINVAL;
 	if (fixed && address < mm->start)
 		return -QUIRE_EPERM;
-	r.vma_flags = flags_of(mm, prot, flags);
+	r.vma_flags = flags_of(prot, flags);
 	result = fixed ? map_fixed(&r) : map_somewhere(&r);
-	if (result >= 0 && (flags & QUIRE_MAP_POPULATE || r.vma_flags & VMA_LOCKED) &&
-	    !(flags & QUIRE_MAP_NONBLOCK) && !(r.vma_flags & VMA_ONFAULT))
+	if (result >= 0 && populates(&r))
 		space_populate_mapped(mm, (uint64_t)result, (uint64_t)result + r.length);
 	grace_poll();
 	return result;

@@ -70,8 +70,6 @@ static int lock_pages(struct quire_mm *mm, uint64_t address, uint64_t length, ui
 	bool allowed;
 	int error;
 
-	if (!mm->limits.locked)
-		return -QUIRE_EPERM;
 	error = whole_pages(&address, &end, length);
 	if (error < 0)
 		return error;
@@ -147,8 +145,6 @@ int quire_mlockall(struct quire_mm *mm, int flags)
 
 	if (!flags || flags & ~known || flags == QUIRE_MCL_ONFAULT)
 		return -QUIRE_EINVAL;
-	if (!mm->limits.locked)
-		return -QUIRE_EPERM;
 	space_edit_begin(mm);
 	allowed = mm->mapped <= mm->limits.locked >> PAGE_SHIFT;
 	space_edit_end(mm);

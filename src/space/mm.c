@@ -260,7 +260,7 @@ int quire_vma_find(struct quire_mm *mm, uint64_t address, struct quire_vma_info 
 {
 	const struct vma *vma;
 
-	section_enter();
+	space_edit_begin(mm);
 	vma = tree_next(&mm->tree, address);
 	if (vma)
 		*info = (struct quire_vma_info){
@@ -273,9 +273,10 @@ int quire_vma_find(struct quire_mm *mm, uint64_t address, struct quire_vma_info 
 			.growsdown = vma->flags & VMA_GROWSDOWN,
 			.dontfork = vma->flags & VMA_DONTFORK,
 			.wipeonfork = vma->flags & VMA_WIPEONFORK,
+			.heap = vma->start < mm->brk && vma->end > mm->brk_start,
 			.noreserve = vma->flags & VMA_NORESERVE,
 		};
-	section_leave();
+	space_edit_end(mm);
 	return vma ? 0 : -QUIRE_ENOMEM;
 }
 

@@ -3,6 +3,9 @@
  * mprotect and pkey_mprotect: publish, then sweep to the narrower rights. Rights that grow need no
  * sweep: the entries are widened by faults. As in Linux a hole ends the call with ENOMEM, and what
  * lies before the hole has changed.
+ *
+ * Locked pages that become writable are made the space's own at once, lest a write to them has to
+ * copy. That is done by faults, so outside the range's lock, VMA by VMA.
  */
 #include "space/space.h"
 
@@ -32,45 +35,79 @@ static int protect_vma(struct quire_mm *mm, const struct vma *vma, uint64_t star
 	return space_change(mm, vma, start, end, flags, key);
 }
 
-/* => the range is locked */
-static int protect_range(struct quire_mm *mm, uint64_t start, uint64_t end, struct protection *p)
+static bool must_populate(const struct vma *vma, const struct protection *p)
 {
+	return (vma->flags & (VMA_LOCKED | VMA_ONFAULT | VMA_WRITE)) == VMA_LOCKED &&
+	       p->prot & VMA_WRITE;
+}
+
+/* Up to the end, or to that of a VMA that must be populated, from *populate on. => the range is
+ * locked */
+static int protect_some(struct quire_mm *mm, uint64_t *start, uint64_t end, struct protection *p,
+			uint64_t *populate)
+{
+	bool found = false;
 	int error = 0;
 
-	while (start < end && !error) {
-		uint64_t stop = start;
+	while (*start < end && !error && !found) {
+		uint64_t from = *start, stop = from;
 		uint32_t key = 0;
 		bool sweep = false;
 		const struct vma *vma;
 
 		space_edit_begin(mm);
-		vma = tree_find(&mm->tree, start);
+		vma = tree_find(&mm->tree, from);
 		if (vma) {
 			stop = vma->end < end ? vma->end : end;
 			key = p->key < 0 ? vma->key : (uint32_t)p->key;
-			error = protect_vma(mm, vma, start, stop, p, &sweep);
+			found = must_populate(vma, p);
+			error = protect_vma(mm, vma, from, stop, p, &sweep);
 		} else {
 			error = -QUIRE_ENOMEM;
 		}
 		space_edit_end(mm);
 		if (!error && sweep)
-			space_narrow(mm, start, stop, p->prot, key);
-		start = stop;
+			space_narrow(mm, from, stop, p->prot, key);
+		*populate = found ? from : stop;
+		*start = stop;
 	}
 	return error;
 }
 
-/* PROT_GROWSDOWN: from the start of the stack that the range lies in. => in a section */
-static int extend_down(const struct quire_mm *mm, uint64_t *start, uint64_t end)
+static int protect_range(struct quire_mm *mm, uint64_t start, uint64_t end, struct protection *p)
 {
-	const struct vma *vma = tree_next(&mm->tree, *start);
+	uint64_t populate = start;
+	struct space_lock lock;
+	int error = 0;
 
-	if (!vma || vma->start >= end)
-		return -QUIRE_ENOMEM;
-	if (!(vma->flags & VMA_GROWSDOWN))
-		return -QUIRE_EINVAL;
-	*start = vma->start;
-	return 0;
+	while (start < end && !error) {
+		space_lock(&lock, mm, start, end, SPACE_EDIT);
+		error = protect_some(mm, &start, end, p, &populate);
+		space_unlock(&lock);
+		if (!error && populate < start)
+			space_populate_mapped(mm, populate, start);
+	}
+	return error;
+}
+
+/* PROT_GROWSDOWN: from the start of the stack that the range lies in. PROT_GROWSUP: nothing grows
+ * up. */
+static int extend(struct quire_mm *mm, int grows, uint64_t *start, uint64_t end)
+{
+	bool down = grows == QUIRE_PROT_GROWSDOWN;
+	const struct vma *vma;
+	int error = 0;
+
+	section_enter();
+	vma = tree_next(&mm->tree, *start);
+	if (!vma || vma->start >= (down ? end : *start + PAGE_SIZE))
+		error = -QUIRE_ENOMEM;
+	else if (!down || !(vma->flags & VMA_GROWSDOWN))
+		error = -QUIRE_EINVAL;
+	else
+		*start = vma->start;
+	section_leave();
+	return error;
 }
 
 int quire_pkey_mprotect(struct quire_mm *mm, uint64_t address, uint64_t length, int prot, int key)
@@ -78,7 +115,6 @@ int quire_pkey_mprotect(struct quire_mm *mm, uint64_t address, uint64_t length, 
 	const int grows = prot & (QUIRE_PROT_GROWSDOWN | QUIRE_PROT_GROWSUP);
 	struct protection p = { .key = key };
 	uint64_t end = address + PAGE_ALIGN(length);
-	struct space_lock lock;
 	int error = 0;
 
 	prot &= ~(QUIRE_PROT_GROWSDOWN | QUIRE_PROT_GROWSUP);
@@ -93,18 +129,10 @@ int quire_pkey_mprotect(struct quire_mm *mm, uint64_t address, uint64_t length, 
 	p.prot = (uint32_t)prot & VMA_PROT;
 	if (key != -1 && (key < 0 || key > 15 || !PORT_HAS_KEYS || !(mm->keys & 1u << key)))
 		return -QUIRE_EINVAL;
-	if (grows & QUIRE_PROT_GROWSUP)
-		return -QUIRE_EINVAL;
-	if (grows & QUIRE_PROT_GROWSDOWN) {
-		section_enter();
-		error = extend_down(mm, &address, end);
-		section_leave();
-	}
-	if (!error) {
-		space_lock(&lock, mm, address, end, SPACE_EDIT);
+	if (grows)
+		error = extend(mm, grows, &address, end);
+	if (!error)
 		error = protect_range(mm, address, end, &p);
-		space_unlock(&lock);
-	}
 	grace_poll();
 	return error;
 }

@@ -35,21 +35,27 @@ static int64_t check_arguments(const struct remap *r)
 	    (r->flags & (QUIRE_MREMAP_FIXED | QUIRE_MREMAP_DONTUNMAP) &&
 	     !(r->flags & QUIRE_MREMAP_MAYMOVE)) ||
 	    (r->flags & QUIRE_MREMAP_DONTUNMAP && r->old_length != r->new_length) ||
-	    r->old & PAGE_MASK || !r->new_length)
+	    r->old & PAGE_MASK || !r->new_length || r->new_length > mm->end)
 		return -QUIRE_EINVAL;
-	if (r->flags & QUIRE_MREMAP_FIXED) {
-		if (r->target & PAGE_MASK || r->new_length > mm->end ||
-		    r->target > mm->end - r->new_length)
+	if (r->flags & (QUIRE_MREMAP_FIXED | QUIRE_MREMAP_DONTUNMAP)) {
+		/* With DONTUNMAP alone the target is a hint, but checked just so. */
+		if (r->target & PAGE_MASK || r->target > mm->end - r->new_length)
 			return -QUIRE_EINVAL;
 		if (r->target < r->old + r->old_length && r->old < r->target + r->new_length)
 			return -QUIRE_EINVAL;
-		if (r->target < mm->start)
-			return -QUIRE_EPERM;
 	}
+	if (r->flags & QUIRE_MREMAP_FIXED && r->target < mm->start)
+		return -QUIRE_EPERM;
 	return 0;
 }
 
-/* The VMA of the source, which must hold all of it. => in an edit or a section */
+/* What is moved; the rest of a longer source is unmapped, whatever it is. */
+static uint64_t moved_length(const struct remap *r)
+{
+	return r->old_length < r->new_length ? r->old_length : r->new_length;
+}
+
+/* The VMA of the source, which must hold all that is moved or grows. => in an edit or a section */
 static int find_source(const struct remap *r, const struct vma **vma)
 {
 	*vma = tree_find(&r->mm->tree, r->old);
@@ -57,7 +63,7 @@ static int find_source(const struct remap *r, const struct vma **vma)
 		return -QUIRE_EFAULT;
 	if (!r->old_length)
 		return -QUIRE_EINVAL; /* duplicating a mapping is for shared ones */
-	return r->old_length > (*vma)->end - r->old ? -QUIRE_EFAULT : 0;
+	return moved_length(r) > (*vma)->end - r->old ? -QUIRE_EFAULT : 0;
 }
 
 /* May there be so much more? => in an edit. `replaced`: pages that go away at the target */
@@ -79,16 +85,17 @@ static uint64_t growth(const struct remap *r)
  * ----------------------------------------------------------------------------------------------------
  */
 
+/* Unmaps the tail; only the first page must be mapped. */
 static int64_t shrink(struct remap *r)
 {
 	uint64_t end = r->old + r->old_length;
-	const struct vma *vma;
 	struct space_lock lock;
-	int error;
+	int error = 0;
 
 	space_lock(&lock, r->mm, r->old, end, SPACE_EDIT);
 	space_edit_begin(r->mm);
-	error = find_source(r, &vma);
+	if (!tree_find(&r->mm->tree, r->old))
+		error = -QUIRE_EFAULT;
 	space_edit_end(r->mm);
 	if (!error && r->new_length < r->old_length)
 		error = space_unmap(&lock, r->old + r->new_length, end);
@@ -96,7 +103,8 @@ static int64_t shrink(struct remap *r)
 	return error ? error : (int64_t)r->old;
 }
 
-/* Returns the address, -QUIRE_ENOMEM if what follows is not free, or another error. */
+/* Returns the address, -QUIRE_ENOMEM if what follows is not free (the gap below a stack is, for
+ * this, as in Linux), or another error. */
 static int64_t grow_in_place(struct remap *r)
 {
 	uint64_t end = r->old + r->old_length, new_end = r->old + r->new_length;
@@ -112,9 +120,7 @@ static int64_t grow_in_place(struct remap *r)
 	error = find_source(r, &vma);
 	if (!error)
 		error = check_growth(r, vma, growth(r));
-	if (!error &&
-	    (vma->end != end || new_end > mm->end ||
-	     tree_gap(&mm->tree, end, new_end, new_end - end, true, mm->stack_gap) == TREE_NO_GAP))
+	if (!error && (vma->end != end || new_end > mm->end || space_occupied(mm, end, new_end)))
 		error = -QUIRE_ENOMEM;
 	if (!error) {
 		as.flags = vma->flags;
@@ -133,18 +139,37 @@ static int64_t grow_in_place(struct remap *r)
  * ------------------------------------------------------------------------------------------------------
  */
 
-/* Lock the source, and a target that is given: the lower range first, as everybody does who locks
- * two. */
+/*
+ * Lock the source, and a target that is given. Who holds one range must not wait for another:
+ * ranges are first come, first served, so somebody who wants both at once may stand in the line in
+ * between, waiting for the one that is held. So: wait for the lower, and have the higher at once or
+ * neither.
+ */
 static void lock_ranges(struct remap *r)
 {
 	uint64_t old_end = r->old + r->old_length, target_end = r->target + r->new_length;
+	bool source_first = r->old < r->target;
+	struct space_lock *first = source_first ? &r->lock : &r->target_lock;
+	struct space_lock *second = source_first ? &r->target_lock : &r->lock;
+	uint64_t start = source_first ? r->target : r->old;
+	uint64_t end = source_first ? target_end : old_end;
+	uint64_t hit_start, hit_end;
 
 	r->target_locked = r->flags & QUIRE_MREMAP_FIXED && r->mm->mode == QUIRE_SPECULATIVE;
-	if (r->target_locked && r->target < r->old)
-		space_lock(&r->target_lock, r->mm, r->target, target_end, SPACE_EDIT);
-	space_lock(&r->lock, r->mm, r->old, old_end, SPACE_EDIT);
-	if (r->target_locked && r->target > r->old)
-		space_lock(&r->target_lock, r->mm, r->target, target_end, SPACE_EDIT);
+	if (!r->target_locked) {
+		space_lock(&r->lock, r->mm, r->old, old_end, SPACE_EDIT);
+		return;
+	}
+	for (;;) {
+		space_lock(first, r->mm, source_first ? r->old : r->target,
+			   source_first ? old_end : target_end, SPACE_EDIT);
+		if (space_reserve(second, r->mm, start, end, &hit_start, &hit_end))
+			return;
+		space_unlock(first);
+		/* Until who is in the way is through. */
+		space_lock(second, r->mm, start, end, SPACE_EDIT);
+		space_unlock(second);
+	}
 }
 
 static void unlock_ranges(struct remap *r)
@@ -187,21 +212,22 @@ static int suspend_source(struct remap *r, struct vma_attributes *as)
 	if (error)
 		return error;
 	*as = (struct vma_attributes){ vma->flags, vma->key, true };
-	return space_replace(r->mm, r->old, r->old + r->old_length, as);
+	return space_replace(r->mm, r->old, r->old + moved_length(r), as);
 }
 
 /* Step 3. *replaced: something was mapped at the target. */
 static int publish(struct remap *r, const struct vma_attributes *as, bool *replaced)
 {
 	uint64_t old_end = r->old + r->old_length, target_end = r->target + r->new_length;
+	bool stays = r->flags & QUIRE_MREMAP_DONTUNMAP;
+	struct vma_attributes left = *as; /* the lock goes with the pages */
 	int error;
 
+	left.flags &= ~(VMA_LOCKED | VMA_ONFAULT);
 	space_edit_begin(r->mm);
 	*replaced = space_occupied(r->mm, r->target, target_end);
-	if (r->flags & QUIRE_MREMAP_DONTUNMAP)
-		error = space_replace(r->mm, r->target, target_end, as);
-	else
-		error = space_exchange(r->mm, r->old, old_end, r->target, target_end, as);
+	error = space_exchange(r->mm, r->old, old_end, stays ? &left : NULL, r->target, target_end,
+			       as);
 	space_edit_end(r->mm);
 	return error;
 }
@@ -209,7 +235,7 @@ static int publish(struct remap *r, const struct vma_attributes *as, bool *repla
 /* Steps 2 to 6. => the source is pending */
 static int move(struct remap *r, const struct vma_attributes *as)
 {
-	uint64_t length = r->old_length < r->new_length ? r->old_length : r->new_length;
+	uint64_t length = moved_length(r);
 	struct quire_mm *mm = r->mm;
 	bool replaced;
 	int error;
@@ -257,16 +283,32 @@ static int64_t move_somewhere(struct remap *r)
 	}
 	if (error)
 		return error;
-	if ((as.flags & (VMA_LOCKED | VMA_ONFAULT)) == VMA_LOCKED)
-		space_populate_mapped(r->mm, r->target, r->target + r->new_length);
+	if ((as.flags & (VMA_LOCKED | VMA_ONFAULT)) == VMA_LOCKED && r->new_length > r->old_length)
+		space_populate_mapped(r->mm, r->target + r->old_length, r->target + r->new_length);
 	return (int64_t)r->target;
+}
+
+/* A source that reaches beyond the last address: its tail can't be unmapped. */
+static int64_t check_source(const struct remap *r)
+{
+	const struct quire_mm *mm = r->mm;
+	bool mapped;
+
+	if (r->old <= mm->end && r->old_length <= mm->end - r->old)
+		return 0;
+	section_enter();
+	mapped = tree_find(&mm->tree, r->old) != NULL;
+	section_leave();
+	return mapped && r->new_length < r->old_length ? -QUIRE_EINVAL : -QUIRE_EFAULT;
 }
 
 static int64_t remap(struct remap *r)
 {
-	int64_t result = check_arguments(r);
 	bool must_move = r->flags & (QUIRE_MREMAP_FIXED | QUIRE_MREMAP_DONTUNMAP);
+	int64_t result = check_arguments(r);
 
+	if (!result)
+		result = check_source(r);
 	if (result)
 		return result;
 	if (!must_move) {

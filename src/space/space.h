@@ -39,8 +39,8 @@ void space_unlock(struct space_lock *);
 void space_downgrade(struct space_lock *);
 /*
  * Lock [start, end) exclusively without waiting, for a caller that holds other ranges: queues
- * before those who only wait. Returns false if a holder is in the way, with its bounds. => tree
- * lock held; `speculative` only needs it, the baselines return true
+ * before those who only wait. Returns false if a holder is in the way, with its bounds. Only
+ * `speculative` needs it, the baselines return true. => may be called in an edit
  */
 bool space_reserve(struct space_lock *, struct quire_mm *, uint64_t start, uint64_t end,
 		   uint64_t *hit_start, uint64_t *hit_end);
@@ -78,10 +78,13 @@ struct vma_attributes {
  */
 int space_replace(struct quire_mm *, uint64_t start, uint64_t end, const struct vma_attributes *);
 
-/* Unmap [from, from_end) and map [to, to_end), in place of what may be there: both or neither. As
- * space_replace. */
-int space_exchange(struct quire_mm *, uint64_t from, uint64_t from_end, uint64_t to,
-		   uint64_t to_end, const struct vma_attributes *);
+/*
+ * Map [to, to_end), in place of what may be there, and leave `left` at [from, from_end) (NULL:
+ * nothing): both or neither. As space_replace.
+ */
+int space_exchange(struct quire_mm *, uint64_t from, uint64_t from_end,
+		   const struct vma_attributes *left, uint64_t to, uint64_t to_end,
+		   const struct vma_attributes *);
 
 /*
  * Give the part [start, end) of a VMA in the tree other attributes, splitting and merging. As

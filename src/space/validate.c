@@ -116,7 +116,7 @@ static void check_table(struct frame *table, void *context)
 
 static void check_layout(struct check *c)
 {
-	struct quire_mm *mm = c->mm, sums = { 0 };
+	struct quire_mm *mm = c->mm, sums = { .vmas = 0 };
 	size_t count = 0;
 	const char *wrong = tree_validate(&mm->tree, &count);
 

@@ -10,6 +10,9 @@
  * with. So the order among those that conflict is that of arrival, an entry waits for a finite
  * number of others, and none can be overtaken for ever.
  *
+ * range_reserve alone goes to the front, where no holder is in its way: the waiting ones that it
+ * conflicts with each wait for one more. Its caller has a range already and waits for nothing.
+ *
  * Letting in. The last blocker's release stores 0 and wakes; from that store on the owner may run,
  * release and return, and the entry with its stack frame is gone. So:
  *   - under the list's lock, a count of 1 is not lowered: the entry joins the chain to be woken.
@@ -25,6 +28,8 @@
  */
 #include "sync/range.h"
 #include "sync/sleep.h"
+
+#define SPIN_TURNS 64
 
 static bool overlap(const struct range *range, uint64_t start, uint64_t end)
 {
@@ -140,6 +145,9 @@ bool range_acquire(struct range_lock *lock, struct range *range, uint64_t start,
 	range->exclusive = exclusive;
 	if (enter(lock, range, true) == 0)
 		return false;
+	/* Most holders are soon through: a moment in turns of a spin loop, and then asleep. */
+	for (unsigned turn = 0; turn < SPIN_TURNS && at_load(&range->blockers) != 0; turn++)
+		port_pause(turn);
 	/* Acquire: pairs with the release store of let_in. */
 	while ((blockers = at_load_acquire(&range->blockers)) != 0)
 		sleep_on(&range->blockers, blockers);

@@ -27,12 +27,24 @@
 #define RWSEM_WRITER (1u << 31)
 #define RWSEM_WAITING (1u << 30)
 #define RWSEM_READERS (RWSEM_WAITING - 1)
+#define SPIN_TURNS 64
 
-/* Sleep until the state has changed or a wake. The mark comes first; failing that, look again. */
-static uint32_t wait(struct rwsem *sem, uint32_t seen)
+/*
+ * Wait until the state has none of `busy`, has otherwise changed, or there was a wake: for a moment
+ * in turns of a spin loop, since most holders are soon through, and then asleep. The mark comes
+ * before the sleep; failing that, look again.
+ */
+static uint32_t wait(struct rwsem *sem, uint32_t busy)
 {
-	uint32_t marked = seen | RWSEM_WAITING;
+	uint32_t seen = at_load(&sem->state), marked;
 
+	for (unsigned turn = 0; seen & busy && turn < SPIN_TURNS; turn++) {
+		port_pause(turn);
+		seen = at_load(&sem->state);
+	}
+	if (!(seen & busy))
+		return seen;
+	marked = seen | RWSEM_WAITING;
 	/* Nothing to pair with: the mark guards no data, and the unlockers' exchanges find it. */
 	if (seen == marked || at_cas(&sem->state, &seen, marked))
 		sleep_on(&sem->state, marked);
@@ -57,17 +69,13 @@ bool rwsem_try_read(struct rwsem *sem)
 
 bool rwsem_read(struct rwsem *sem)
 {
-	uint32_t seen;
 	bool waited = false;
 
 	assert_none_held();
 	assert_debug(!section_inside());
 	while (!rwsem_try_read(sem)) {
-		seen = at_load(&sem->state);
-		if (seen & (RWSEM_WRITER | RWSEM_WAITING)) {
-			wait(sem, seen);
-			waited = true;
-		}
+		wait(sem, RWSEM_WRITER | RWSEM_WAITING);
+		waited = true;
 	}
 	return waited;
 }
@@ -82,7 +90,7 @@ bool rwsem_write(struct rwsem *sem)
 	/* Pairs with rwsem_write_done's exchange and each rwsem_read_done's subtraction. */
 	while (!at_cas(&sem->state, &seen, seen | RWSEM_WRITER)) {
 		while (seen & (RWSEM_WRITER | RWSEM_READERS)) {
-			seen = wait(sem, seen);
+			seen = wait(sem, RWSEM_WRITER | RWSEM_READERS);
 			waited = true;
 		}
 	}

@@ -79,6 +79,9 @@ void gather_finish(struct gather *g)
 		frame_put(batch);
 		batch = next;
 		count = BATCH_FRAMES;
+		/* A pinned CPU may answer no flush: not for longer than one batch. */
+		port_unpin();
+		port_pin();
 	}
 	if (g->unhooked)
 		table_defer(g->unhooked);

@@ -12,28 +12,34 @@
 
 enum walk_status table_walk(const struct tables *tables, uint64_t address, struct walk *walk)
 {
-	struct frame *table = tables->root;
-	unsigned level = tables->levels - 1;
+	uint64_t table = frame_pfn(tables->root);
+	unsigned shift = PAGE_SHIFT + TABLE_BITS * tables->levels;
+	pte entry = PTE_NONE;
+	slot *at;
 
 	for (;;) {
-		walk->table = table;
-		walk->slot = (slot *)frame_bytes(table) + table_index(address, level);
-		if (level == 0)
-			return WALK_LEAF;
-		walk->value = at_load_acquire(walk->slot);
-		if (unlikely(!pte_is_table(walk->value)))
+		shift -= TABLE_BITS;
+		at = (slot *)port_frame(table) + (address >> shift & (TABLE_ENTRIES - 1));
+		if (shift == PAGE_SHIFT)
 			break;
-		table = frame_of(pte_pfn(walk->value));
-		level--;
+		entry = at_load_acquire(at);
+		if (unlikely(!pte_is_table(entry)))
+			break;
+		table = pte_pfn(entry);
 	}
-	if (walk->value == PTE_NONE)
+	walk->table = frame_of(table);
+	walk->slot = at;
+	walk->value = entry;
+	if (likely(shift == PAGE_SHIFT))
+		return WALK_LEAF;
+	if (entry == PTE_NONE)
 		return WALK_MISSING;
-	return pte_is_busy(walk->value) ? WALK_BUSY : WALK_HUGE;
+	return pte_is_busy(entry) ? WALK_BUSY : WALK_HUGE;
 }
 
-/* The first address above `address` whose entry in this table, from its slot on, is not empty; or
- * the table's end. */
-static uint64_t skip_empty(const struct frame *table, uint64_t address)
+/* The first address above `address` whose entry in this table is not empty; the table's end, or one
+ * not below `end`. */
+static uint64_t skip_empty(const struct frame *table, uint64_t address, uint64_t end)
 {
 	uint64_t span = table_entry_span(table->u.table.level);
 	slot *slots = frame_bytes(table);
@@ -41,7 +47,7 @@ static uint64_t skip_empty(const struct frame *table, uint64_t address)
 
 	do
 		address = (address & ~(span - 1)) + span;
-	while (++index < TABLE_ENTRIES && at_load(&slots[index]) == PTE_NONE);
+	while (address < end && ++index < TABLE_ENTRIES && at_load(&slots[index]) == PTE_NONE);
 	return address;
 }
 
@@ -57,7 +63,7 @@ struct frame *table_next_leaf(const struct tables *tables, uint64_t *address, ui
 		/* Nothing makes huge or busy entries above the leaves yet; skipping one would leave
 		 * it mapped. */
 		require(status == WALK_MISSING);
-		*address = skip_empty(walk.table, *address);
+		*address = skip_empty(walk.table, *address, end);
 	}
 	return NULL;
 }

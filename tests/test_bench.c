@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/* The histogram and the order statistics of `quire bench`; the command itself: test_bench.sh. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "bench_histogram.h"
+
+static struct histogram *empty(void)
+{
+	struct histogram *histogram = calloc(1, sizeof *histogram);
+
+	assert_non_null(histogram);
+	return histogram;
+}
+
+static void test_empty(void **state)
+{
+	struct histogram *h = empty();
+
+	(void)state;
+	assert_int_equal(histogram_quantile(h, 0.0), 0);
+	assert_int_equal(histogram_quantile(h, 0.5), 0);
+	assert_int_equal(histogram_quantile(h, 1.0), 0);
+	free(h);
+}
+
+/* Small values are exact. */
+static void test_linear(void **state)
+{
+	struct histogram *h = empty();
+
+	(void)state;
+	for (uint64_t value = 0; value < 32; value++)
+		histogram_add(h, value);
+	assert_int_equal(h->count, 32);
+	assert_int_equal(h->sum, 31 * 32 / 2);
+	assert_int_equal(histogram_quantile(h, 0.0), 0);
+	assert_int_equal(histogram_quantile(h, 0.5), 15);
+	assert_int_equal(histogram_quantile(h, 0.75), 23);
+	assert_int_equal(histogram_quantile(h, 1.0), 31);
+	free(h);
+}
+
+/* Alone among smaller and larger ones, a value comes back at most 1/32 larger and never smaller. */
+static void test_precision(void **state)
+{
+	(void)state;
+	for (uint64_t value = 1; value < UINT64_C(1) << 39; value += 1 + value / 7) {
+		struct histogram *h = empty();
+
+		histogram_add(h, 0);
+		histogram_add(h, value);
+		histogram_add(h, UINT64_C(1) << 39);
+
+		uint64_t got = histogram_quantile(h, 0.6);
+
+		assert_true(got >= value);
+		assert_true(got - value <= value / 32);
+		free(h);
+	}
+}
+
+/* Both sides of each power of two, where buckets change their width. */
+static void test_octaves(void **state)
+{
+	(void)state;
+	for (unsigned shift = 1; shift < 39; shift++)
+		for (int off = -1; off <= 1; off++) {
+			uint64_t value = (UINT64_C(1) << shift) + (uint64_t)(int64_t)off;
+			struct histogram *h = empty();
+
+			histogram_add(h, value);
+			histogram_add(h, UINT64_MAX);
+
+			uint64_t got = histogram_quantile(h, 0.5);
+
+			assert_true(got >= value && got - value <= value / 32);
+			assert_int_equal(histogram_quantile(h, 1.0), UINT64_MAX);
+			free(h);
+		}
+}
+
+/* The quantile never exceeds the largest value that was added. */
+static void test_maximum(void **state)
+{
+	struct histogram *h = empty();
+
+	(void)state;
+	histogram_add(h, 1000003);
+	assert_int_equal(h->max, 1000003);
+	assert_int_equal(histogram_quantile(h, 0.5), 1000003);
+	assert_int_equal(histogram_quantile(h, 0.9999), 1000003);
+	free(h);
+}
+
+/* A quantile counts values, it does not interpolate: one in 1,000 is beyond p99.8, not beyond
+ * p99.9. */
+static void test_rare(void **state)
+{
+	struct histogram *h = empty();
+
+	(void)state;
+	for (unsigned i = 0; i < 999; i++)
+		histogram_add(h, 10);
+	histogram_add(h, 5000);
+	assert_int_equal(histogram_quantile(h, 0.99), 10);
+	assert_int_equal(histogram_quantile(h, 0.999), 10);
+	assert_int_equal(histogram_quantile(h, 0.9999), 5000);
+	free(h);
+}
+
+static void test_merge(void **state)
+{
+	struct histogram *a = empty(), *b = empty(), *both = empty();
+
+	(void)state;
+	for (uint64_t i = 0; i < 10000; i++) {
+		uint64_t value = i * i % 65537 * 17;
+
+		histogram_add(i % 3 ? a : b, value);
+		histogram_add(both, value);
+	}
+	histogram_merge(a, b);
+	assert_memory_equal(a, both, sizeof *both);
+	free(a);
+	free(b);
+	free(both);
+}
+
+static void test_spread(void **state)
+{
+	double odd[] = { 5, 1, 4 }, even[] = { 8, 2, 4, 6 }, one[] = { 7 };
+	struct spread spread = spread_of(odd, 3);
+
+	(void)state;
+	assert_true(spread.median == 4 && spread.min == 1 && spread.max == 5);
+	spread = spread_of(even, 4);
+	assert_true(spread.median == 5 && spread.min == 2 && spread.max == 8);
+	spread = spread_of(one, 1);
+	assert_true(spread.median == 7 && spread.min == 7 && spread.max == 7);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_empty),	  cmocka_unit_test(test_linear),
+		cmocka_unit_test(test_precision), cmocka_unit_test(test_octaves),
+		cmocka_unit_test(test_maximum),	  cmocka_unit_test(test_rare),
+		cmocka_unit_test(test_merge),	  cmocka_unit_test(test_spread),
+	};
+
+	return cmocka_run_group_tests_name("bench", tests, NULL, NULL);
+}

@@ -1,0 +1,119 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# usage: test_bench.sh QUIRE
+# `quire bench`: every loop runs in every mode, what it prints is what docs/benchmarks.md says, bad usage is refused.
+# Only a smoke test: it looks at the shape of the figures, not at their size.
+set -eu
+
+quire=$1
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT INT TERM
+
+fail()
+{
+	echo "test_bench: $*" >&2
+	exit 1
+}
+
+refused()
+{
+	status=0
+	"$quire" bench "$@" >"$dir/out" 2>"$dir/err" || status=$?
+	[ "$status" = 2 ] || fail "'$*' gave status $status, not 2"
+	[ -s "$dir/err" ] || fail "'$*' was refused without a word"
+	[ ! -s "$dir/out" ] || fail "'$*' was refused, but printed something"
+}
+
+refused no-such-loop
+refused --no-such-option
+refused --modes optimistic
+refused --modes classic,
+refused --cpus 0
+refused --cpus 1,256
+refused --cpus 1x
+refused --repeat 0
+refused --repeat 101
+refused --seconds nan
+refused --seconds -1
+refused --levels 3
+refused --antagonist-size 0
+refused --instructions no-such-operation
+
+"$quire" bench --help | grep -q '^usage: quire bench' || fail "--help does not help"
+"$quire" bench --list >"$dir/list"
+grep -q '^page_fault1 ' "$dir/list" || fail "--list lists no loops"
+grep -q '^  first-write$' "$dir/list" || fail "--list lists no operations"
+
+# The table: a row for each mode, and the control that was not asked for.
+"$quire" bench --quick --seconds 0.02 --cpus 2 local antagonist-mmap >"$dir/table" ||
+	fail "the command failed"
+[ "$(grep -c '^local ' "$dir/table")" = 3 ] || fail "the table lacks rows"
+[ "$(grep -c '^antagonist-spin ' "$dir/table")" = 3 ] || fail "the control did not run"
+
+"$quire" bench --quick --seconds 0.03 --repeat 2 --cpus 1,2 --json >"$dir/all.json" ||
+	fail "the command failed"
+python3 - "$dir/all.json" "$dir/list" <<'PYTHON' || fail "the JSON is not right"
+import json, sys
+
+report = json.load(open(sys.argv[1]))
+names = [line.split()[0] for line in open(sys.argv[2]).read().split('\n\n')[0].splitlines()]
+assert report['schema'] == 'quire-bench/1'
+conditions = report['conditions']
+for key in 'version', 'port', 'kernel', 'cpu', 'compiler', 'date':
+	assert conditions[key], key
+assert conditions['quick'] is True and conditions['repeat'] == 2 and conditions['levels'] == 4
+
+# On a busy host nothing may happen in one short window, but not in all windows of a loop.
+best = {}
+seen = set()
+for r in report['results']:
+	what = r['loop'], r['mode'], r['cpus']
+	assert what not in seen, what
+	seen.add(what)
+	rate = r['rate']
+	assert len(rate['runs']) == 2, what
+	assert 0 <= rate['min'] <= rate['median'] <= rate['max'], what
+	best[r['loop'], r['cpus']] = max(rate['max'], best.get((r['loop'], r['cpus']), 0))
+	assert rate['min'] == min(rate['runs']) and rate['max'] == max(rate['runs']), what
+	assert sum(r['paths'].values()) == sum(r['kinds'].values()), what
+	if r['mode'] == 'speculative' and rate['min'] > 0 and r['loop'] in ('page_fault1', 'antagonist-spin'):
+		assert r['speculative_share'] > 0.9, what
+	if r['mode'] != 'speculative':
+		assert r['paths']['speculative'] == 0 and r['speculative_share'] == 0, what
+	if r['group'] == 'antagonists':
+		latency = r['latency_ns']
+		order = [latency[q] for q in ('p50', 'p99', 'p99.9', 'p99.99', 'max')]
+		assert order == sorted(order), what
+		assert (order[0] > 0) == (latency['count'] > 0) >= (rate['min'] > 0), what
+		assert r['antagonist_rate'] >= 0 and r['kept'] >= 0, what
+		assert r['kept'] in (0, 1) or r['loop'] != 'antagonist-spin', what
+
+assert all(rate > 0 for rate in best.values()), best
+modes = 'speculative', 'vma-lock', 'classic'
+wanted = {(name, mode, cpus) for name in names for mode in modes for cpus in (1, 2)
+	if cpus == 2 or not name.startswith('antagonist-')}
+assert seen == wanted, seen ^ wanted
+PYTHON
+
+# Counting needs valgrind, and a program that it can run (not one with sanitizers).
+status=0
+"$quire" bench --instructions --modes speculative --json first-write mmap-munmap \
+	2>"$dir/err" >"$dir/count.json" || status=$?
+if [ "$status" != 0 ]; then
+	grep -q "can't count" "$dir/err" || fail "--instructions failed"
+	echo "test_bench: instructions not counted: valgrind does not run this program" >&2
+	exit 0
+fi
+python3 - "$dir/count.json" <<'PYTHON' || fail "the JSON of --instructions is not right"
+import json, sys
+
+report = json.load(open(sys.argv[1]))
+assert report['results'] == [] and report['clear_page'] > 0 and report['copy_page'] > 0
+rows = {r['operation']: r for r in report['instructions']}
+assert set(rows) == {'first-write', 'mmap-munmap'}
+first, mapping = rows['first-write'], rows['mmap-munmap']
+assert first['mode'] == 'speculative'
+assert abs(first['instructions'] - first['without_page'] - report['clear_page']) < 1
+assert 50 < first['without_page'] < 100000
+assert mapping['without_page'] == mapping['instructions'] > 50
+PYTHON

@@ -1,0 +1,63 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The documents: README.md shows examples/threads.c as it is; links lead somewhere; files, test cases and targets of make that
+# are named exist; all 78 hazards are there; every public function has a man page that mandoc, where there is one, accepts.
+set -u
+cd "$(dirname "$0")/.."
+status=0
+
+complain()
+{
+	echo "$@"
+	status=1
+}
+
+# The first line of the file, the licence, is left out in the README.
+diff <(sed 1d examples/threads.c) \
+	<(awk '/^```c threads.c$/ { on = 1; next } /^```/ { on = 0 } on' README.md) ||
+	complain "README.md and examples/threads.c differ"
+
+# What GitHub makes of a heading.
+anchors()
+{
+	sed -n 's/^##* //p' "$1" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9 _-]//g; s/ /-/g'
+}
+
+documents=(*.md docs/*.md)
+for document in "${documents[@]}"; do
+	while read -r link; do
+		file=${link%%#*} anchor=
+		[[ $link == *#* ]] && anchor=${link#*#}
+		target=$document
+		[ -z "$file" ] || target=$(dirname "$document")/$file
+		[ -e "$target" ] || { complain "$document: $link: no such file"; continue; }
+		[ -z "$anchor" ] || anchors "$target" | grep -qxF "$anchor" || complain "$document: $link: no such heading"
+	done < <(sed '/^```/,/^```/d' "$document" | grep -oP '\]\(\K[^)]+' | grep -v '^https\?:')
+	while read -r file; do
+		[ -e "$file" ] || complain "$document: $file: no such file"
+	done < <(grep -oP '`\K(src|ports|include|tools|tests|examples|bench|scripts|docs)/[A-Za-z0-9_./-]*(?=`)' "$document")
+	while read -r target; do
+		grep -q "^$target:\|^CHECKED.*\b$target\b" Makefile || complain "$document: make $target: no such target"
+	done < <(grep -oP '(`|^    )make \K[a-z]+' "$document")
+done
+
+# `program: case` is a case of tests/test_program.c.
+while IFS=: read -r program case; do
+	grep -qsE "unit_test[a-z_]*\(${case# }\b" "tests/test_$program.c" || complain "no such test: $program:$case"
+done < <(grep -ohP '`\K[a-z_]+: [a-z_]+(?=`)' docs/hazards.md docs/races.md)
+
+hazards=$(grep -oE '^\| [HQ][0-9]+ ' docs/hazards.md | tr -d '| ')
+[ "$hazards" = "$(printf 'H%d\n' {1..63}; printf 'Q%d\n' {1..15})" ] || complain "docs/hazards.md: a hazard is missing"
+
+functions=$(grep -hoE '\bquire_[a-z0-9_]+\(' include/quire/*.h | tr -d '(' | grep -v _slow$ | sort -u)
+for function in $functions; do
+	grep -qE "^\.Nm $function( ,)?$" docs/man/*.3 || complain "$function: no man page"
+done
+for page in $(grep -hoP '^\.Nm \Kquire_\w+' docs/man/*.3 | sort -u); do
+	grep -qx "$page" <<<"$functions" || complain "$page: a man page, but no such function"
+done
+for page in docs/man/*.[13]; do
+	grep -q "'$(basename "$page")'" docs/man/meson.build || complain "$page is not installed"
+	! command -v mandoc >/dev/null || mandoc -T lint -W error "$page" || complain "$page: see above"
+done
+exit $status

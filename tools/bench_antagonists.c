@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Threads fault without pause in one VMA, while the last one, without pause, does something else.
+ *
+ *     VMA:   │ section of worker 0 │ section of worker 1 │ ... │ a leaf │ a leaf │
+ *             leaf leaf leaf leaf                                 └ mprotect-vma └ dontneed
+ *             ...........m ........m
+ *
+ * A worker writes the pages of its section one after the other, gives them all back (DONTNEED) and
+ * starts again. In each leaf it leaves out the last page (m): mprotect-leaf changes the rights of
+ * this page in the leaf where worker 0 is just faulting.
+ */
+#include "bench.h"
+
+#define SPIN_TURNS 1000
+#define SPARSE                                                                                     \
+	(64 * QUIRE_PAGE_SIZE) /* dontneed writes a page in 64 before it gives back the leaf */
+#define LARGE (128 * MIB)
+
+enum antagonist { SPIN, MMAP_PAGE, MMAP_LARGE, PROTECT_VMA, PROTECT_LEAF, UNMAP, FORK, DONTNEED };
+
+/* Where worker `index` faults; of the antagonist: its own two leaves. */
+static uint64_t section(const struct run *run, unsigned index)
+{
+	return ARENA_BASE + index * run->options->section_bytes;
+}
+
+static bool map_sections(struct run *run)
+{
+	unsigned faulting = run->cpus - 1;
+
+	return bench_map(run, ARENA_BASE, section(run, faulting) - ARENA_BASE + 2 * LEAF_BYTES);
+}
+
+static bool is_antagonist(const struct worker *w)
+{
+	return w->index == w->run->cpus - 1;
+}
+
+static bool write_all(struct worker *w, uint64_t start, uint64_t bytes, uint64_t step)
+{
+	for (uint64_t page = start; page < start + bytes; page += step)
+		if (!bench_running(w) || !bench_write(w, page))
+			return false;
+	return true;
+}
+
+/* The space that is forked has this much populated. Before the run measures, so that it costs no
+ * fault's time. */
+static bool populate_far(struct worker *w)
+{
+	uint64_t bytes = w->run->options->antagonist_bytes;
+
+	if (!is_antagonist(w))
+		return true;
+	return bench_map(w->run, FAR_BASE, bytes) && write_all(w, FAR_BASE, bytes, QUIRE_PAGE_SIZE);
+}
+
+static void fault(struct worker *w)
+{
+	uint64_t start = section(w->run, w->index), bytes = w->run->options->section_bytes;
+
+	for (;;) {
+		for (uint64_t leaf = start; leaf < start + bytes; leaf += LEAF_BYTES) {
+			atomic_store_explicit(&w->position, leaf, memory_order_relaxed);
+			for (uint64_t page = 0; page < LEAF_BYTES - QUIRE_PAGE_SIZE;
+			     page += QUIRE_PAGE_SIZE) {
+				if (!bench_running(w) || !bench_write_timed(w, leaf + page))
+					return;
+				bench_count(w, 1);
+			}
+		}
+		if (!bench_advise(w->run, start, bytes, QUIRE_MADV_DONTNEED))
+			return;
+	}
+}
+
+static bool spin(struct worker *w)
+{
+	for (unsigned i = 0; i < SPIN_TURNS; i++)
+		quire_soft_safepoint(w->cpu);
+	return true;
+}
+
+static bool map_and_unmap(struct worker *w, uint64_t bytes)
+{
+	return bench_map(w->run, FAR_BASE, bytes) && bench_unmap(w->run, FAR_BASE, bytes);
+}
+
+/* Take a populated page's right to be written, and give it back: two splits or merges of the VMA.
+ */
+static bool protect(struct worker *w, uint64_t page)
+{
+	return bench_write(w, page) &&
+	       bench_protect(w->run, page, QUIRE_PAGE_SIZE, QUIRE_PROT_READ) &&
+	       bench_protect(w->run, page, QUIRE_PAGE_SIZE, QUIRE_PROT_READ | QUIRE_PROT_WRITE);
+}
+
+static bool protect_leaf(struct worker *w)
+{
+	uint64_t leaf = atomic_load_explicit(&w->run->workers[0].position, memory_order_relaxed);
+
+	return leaf == 0 || protect(w, leaf + LEAF_BYTES - QUIRE_PAGE_SIZE);
+}
+
+static bool populate_and_unmap(struct worker *w)
+{
+	uint64_t bytes = w->run->options->antagonist_bytes;
+
+	return bench_map(w->run, FAR_BASE, bytes) &&
+	       write_all(w, FAR_BASE, bytes, QUIRE_PAGE_SIZE) &&
+	       bench_unmap(w->run, FAR_BASE, bytes);
+}
+
+static bool fork_and_exit(struct worker *w)
+{
+	struct quire_mm *child;
+	int r = quire_fork(w->run->mm, &child);
+
+	if (r != 0)
+		return bench_fail(w->run, "fork", r);
+	quire_mm_destroy(child);
+	return true;
+}
+
+static bool write_and_give_back(struct worker *w)
+{
+	uint64_t leaf = section(w->run, w->index) + LEAF_BYTES;
+
+	return write_all(w, leaf, LEAF_BYTES, SPARSE) &&
+	       bench_advise(w->run, leaf, LEAF_BYTES, QUIRE_MADV_DONTNEED);
+}
+
+static bool disturb(struct worker *w)
+{
+	switch ((enum antagonist)w->run->loop->argument) {
+	case SPIN:
+		return spin(w);
+	case MMAP_PAGE:
+		return map_and_unmap(w, QUIRE_PAGE_SIZE);
+	case MMAP_LARGE:
+		return map_and_unmap(w, LARGE);
+	case PROTECT_VMA:
+		return protect(w, section(w->run, w->index) + LEAF_BYTES / 2);
+	case PROTECT_LEAF:
+		return protect_leaf(w);
+	case UNMAP:
+		return populate_and_unmap(w);
+	case FORK:
+		return fork_and_exit(w);
+	case DONTNEED:
+		return write_and_give_back(w);
+	}
+	return false;
+}
+
+static void work(struct worker *w)
+{
+	if (!is_antagonist(w)) {
+		fault(w);
+		return;
+	}
+	while (bench_running(w) && disturb(w))
+		bench_count(w, 1);
+}
+
+bool bench_is_antagonist(const struct loop *loop)
+{
+	return loop->work == work;
+}
+
+#define ANTAGONIST(loop_name, argument_, prepare_, text)                                           \
+	{                                                                                          \
+		.name = "antagonist-" loop_name, .group = "antagonists", .unit = "faults",         \
+		.what = "faults beside a thread that " text, .min_cpus = 2, .argument = argument_, \
+		.latency = true, .setup = map_sections, .prepare = prepare_, .work = work          \
+	}
+
+/* The first is what the others are compared with. */
+const struct loop bench_antagonists[] = {
+	ANTAGONIST("spin", SPIN, NULL, "only spins"),
+	ANTAGONIST("mmap", MMAP_PAGE, NULL, "maps and unmaps a page far away"),
+	ANTAGONIST("mmap-128m", MMAP_LARGE, NULL, "maps and unmaps 128 MiB far away"),
+	ANTAGONIST("mprotect-vma", PROTECT_VMA, NULL,
+		   "mprotects a page of the same VMA, other leaf"),
+	ANTAGONIST("mprotect-leaf", PROTECT_LEAF, NULL, "mprotects a page of the same leaf"),
+	ANTAGONIST("munmap", UNMAP, NULL, "populates and unmaps 1 GiB elsewhere"),
+	ANTAGONIST("fork", FORK, populate_far,
+		   "forks the space with 1 GiB populated; the child exits"),
+	ANTAGONIST("dontneed", DONTNEED, NULL, "gives back 2 MiB elsewhere in the same VMA"),
+	{ .name = NULL },
+};
