@@ -25,6 +25,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -186,6 +187,17 @@ static inline void oracle_begin(void)
 	oracle_clear(NULL);
 }
 
+/* How much this process may lock: its limit, unless it has the privilege to ignore it. */
+static inline uint64_t oracle_lock_limit(void)
+{
+	struct oracle_call beyond = { CALL_MLOCK, { WINDOW, UINT64_MAX - (1 << 30) } };
+	struct rlimit limit;
+
+	if (linux_call(&beyond) != -ENOMEM || getrlimit(RLIMIT_MEMLOCK, &limit))
+		return QUIRE_UNLIMITED;
+	return limit.rlim_cur;
+}
+
 /* A space with Linux's bounds (four levels of tables), whose somewhere is not in the window. */
 static inline struct quire_mm *oracle_space(enum quire_mode mode)
 {
@@ -194,6 +206,7 @@ static inline struct quire_mm *oracle_space(enum quire_mode mode)
 		.start = PAGE,
 		.end = 0x7ffffffff000,
 		.mmap_top = WINDOW - (1ull << 30),
+		.limits.locked = oracle_lock_limit(),
 	};
 	struct quire_mm *mm;
 

@@ -167,9 +167,11 @@ static void limit_of_data(void **state)
 static void limit_of_locked(void **state)
 {
 	(void)state;
-	limit((struct quire_limits){ .locked = PAGES(8) });
 	map(0, 16, RW, FIXED);
+	assert_int_equal(quire_mlock(mm, AT(0), UINT64_MAX - PAGES(9)), -QUIRE_EINVAL);
+	limit((struct quire_limits){ .locked = PAGES(8) });
 	assert_int_equal(quire_mlock(mm, AT(0), PAGES(9)), -QUIRE_ENOMEM);
+	assert_int_equal(quire_mlock(mm, AT(0), UINT64_MAX - PAGES(9)), -QUIRE_ENOMEM);
 	assert_int_equal(stats().locked, 0);
 	assert_int_equal(quire_mlock(mm, AT(0), PAGES(8)), 0);
 	assert_int_equal(stats().locked, PAGES(8));
@@ -609,6 +611,10 @@ static void each_kind_once(void **state)
 	assert_int_equal(stats().anonymous, 2);
 	assert_int_equal(stats().vmas, 2);
 	assert_int_equal(stats().mapped, PAGES(8));
+	assert_int_equal(stats().tables, 4);
+	assert_int_equal(quire_munmap(mm, AT(0), PAGES(8)), 0);
+	assert_int_equal(stats().tables, 1); /* the root */
+	assert_int_equal(stats().anonymous, 0);
 }
 
 /* What a space has counted stays in the totals when it is gone. */

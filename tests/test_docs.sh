@@ -43,8 +43,13 @@ done
 
 # `program: case` is a case of tests/test_program.c.
 while IFS=: read -r program case; do
-	grep -qsE "unit_test[a-z_]*\(${case# }\b" "tests/test_$program.c" || complain "no such test: $program:$case"
+	grep -qs "^static void ${case# }(void \*\*" "tests/test_$program.c" || complain "no such test: $program:$case"
 done < <(grep -ohP '`\K[a-z_]+: [a-z_]+(?=`)' docs/hazards.md docs/races.md)
+
+# The last column of a hazard: a program alone is one of tests/, too.
+for program in $(sed -n 's/^| [HQ][0-9].*|\(.*\)|$/\1/p' docs/hazards.md | grep -oP '`\K[a-z_]+(?=`)' | sort -u); do
+	[ -e "tests/test_$program.c" ] || [ -e "tests/$program.c" ] || complain "docs/hazards.md: no such test: $program"
+done
 
 hazards=$(grep -oE '^\| [HQ][0-9]+ ' docs/hazards.md | tr -d '| ')
 [ "$hazards" = "$(printf 'H%d\n' {1..63}; printf 'Q%d\n' {1..15})" ] || complain "docs/hazards.md: a hazard is missing"

@@ -216,7 +216,6 @@ static const struct row rows[] = {
 	/* mlock(2), mlock2, munlock */
 	ROW(-QUIRE_EINVAL, MLOCK2, AT(0), PAGE, 2),
 	ROW(-QUIRE_EINVAL, MLOCK2, AT(16), PAGE, UINT32_MAX),
-	ROW(-QUIRE_EINVAL, MLOCK, AT(0) + 5, UINT64_MAX - PAGES(100)),
 	ROW(-QUIRE_EINVAL, MUNLOCK, AT(0) + 5, UINT64_MAX - PAGES(100)),
 	ROW(0, MLOCK, AT(16), 0),
 	ROW(0, MUNLOCK, AT(16), 0),

@@ -65,23 +65,19 @@ static int whole_pages(uint64_t *address, uint64_t *end, uint64_t length)
 
 static int lock_pages(struct quire_mm *mm, uint64_t address, uint64_t length, uint32_t flags)
 {
+	uint64_t pages = PAGE_ALIGN(length + (address & PAGE_MASK)) >> PAGE_SHIFT, end;
+	int error = whole_pages(&address, &end, length);
 	struct space_lock lock;
-	uint64_t end, pages;
 	bool allowed;
-	int error;
 
-	error = whole_pages(&address, &end, length);
-	if (error < 0)
-		return error;
 	space_edit_begin(mm);
-	pages = (end - address) >> PAGE_SHIFT;
 	allowed = space_may_lock(mm, pages) ||
-		  space_may_lock(mm, pages - already(mm, address, end));
+		  (error == 0 && space_may_lock(mm, pages - already(mm, address, end)));
 	space_edit_end(mm);
 	if (!allowed)
-		return -QUIRE_ENOMEM;
+		return -QUIRE_ENOMEM; /* even if the range makes no sense */
 	if (error)
-		return 0;
+		return error < 0 ? error : 0;
 	space_lock(&lock, mm, address, end, SPACE_EDIT);
 	error = mark(mm, address, end, flags, false);
 	space_unlock(&lock);

@@ -61,8 +61,6 @@ static int find_source(const struct remap *r, const struct vma **vma)
 	*vma = tree_find(&r->mm->tree, r->old);
 	if (!*vma)
 		return -QUIRE_EFAULT;
-	if (!r->old_length)
-		return -QUIRE_EINVAL; /* duplicating a mapping is for shared ones */
 	return moved_length(r) > (*vma)->end - r->old ? -QUIRE_EFAULT : 0;
 }
 
@@ -288,18 +286,22 @@ static int64_t move_somewhere(struct remap *r)
 	return (int64_t)r->target;
 }
 
-/* A source that reaches beyond the last address: its tail can't be unmapped. */
+/*
+ * A source that no range can be locked for: it is empty (duplicating a mapping is for shared ones),
+ * or reaches beyond the last address (so its tail can't be unmapped).
+ */
 static int64_t check_source(const struct remap *r)
 {
 	const struct quire_mm *mm = r->mm;
 	bool mapped;
 
-	if (r->old <= mm->end && r->old_length <= mm->end - r->old)
+	if (r->old_length && r->old <= mm->end && r->old_length <= mm->end - r->old)
 		return 0;
 	section_enter();
 	mapped = tree_find(&mm->tree, r->old) != NULL;
 	section_leave();
-	return mapped && r->new_length < r->old_length ? -QUIRE_EINVAL : -QUIRE_EFAULT;
+	return mapped && (!r->old_length || r->new_length < r->old_length) ? -QUIRE_EINVAL
+									   : -QUIRE_EFAULT;
 }
 
 static int64_t remap(struct remap *r)
