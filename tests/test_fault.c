@@ -433,8 +433,9 @@ static void end(struct actor *actor)
 /* Until the others have counted it so often. */
 static void await(enum quire_counter counter, uint64_t times)
 {
-	while (counted(counter) < times)
+	for (unsigned i = 0; i < 10000 && counted(counter) < times; i++)
 		usleep(1000);
+	assert_true(counted(counter) >= times);
 }
 
 /* Long enough for a thread to come to where it must wait. */
@@ -691,6 +692,72 @@ static void mapping_changed(void **state)
 	assert_int_equal(entry_of(AREA + PAGES(1)), PTE_NONE);
 }
 
+/* As fork does it, but for the flush, which is still to come. The caller has a reference. */
+static struct frame *share(uint64_t address)
+{
+	pte entry = entry_of(address);
+	struct frame *frame = frame_of(pte_pfn(entry));
+
+	at_store(slot_of(address),
+		 pte_dirty(pte_accessed(pte_make(pte_pfn(entry), RIGHT_READ, 0))));
+	frame_get(frame);
+	return frame;
+}
+
+/*
+ * Another CPU still has a translation from before the page was write-protected, and writes: the
+ * copy must have that (H40), so it is made after the flush.
+ */
+static void copy_after_flush(void **state)
+{
+	struct actor actor;
+	struct frame *shared;
+	uint64_t *stale;
+
+	(void)state;
+	quire_soft_switch(cpu, mm);
+	assert_true(quire_soft_store(cpu, AREA, 8, 1));
+	stale = quire_soft_translate(cpu, AREA, QUIRE_WRITE);
+	shared = share(AREA);
+	quire_stats(mm, &before);
+	begin(&actor, 1, act_fault, AREA, QUIRE_WRITE);
+	for (unsigned i = 0; i < 1000 && atomic_load(&cpu->request) == 0; i++)
+		usleep(1000);
+	assert_int_not_equal(atomic_load(&cpu->request), 0);
+	assert_true(pte_is_busy(entry_of(AREA)));
+	atomic_store((_Atomic uint64_t *)stale, 2);
+	quire_soft_safepoint(cpu);
+	end(&actor);
+	resolved(QUIRE_PATH_SPECULATIVE, QUIRE_KIND_COW_COPY);
+	assert_ptr_not_equal(bytes_of(AREA), stale);
+	assert_int_equal(bytes_of(AREA)[0], 2);
+	frame_put(shared);
+	quire_soft_switch(cpu, NULL);
+}
+
+/* The page was nobody else's when the fault looked, and is when it has the lock. */
+static void reuse_overtaken(void **state)
+{
+	struct actor actor;
+	struct frame *leaf, *shared;
+
+	(void)state;
+	fault(AREA, QUIRE_WRITE, QUIRE_FAULT_DONE);
+	shared = share(AREA);
+	frame_put(shared);
+	quire_stats(mm, &before);
+	leaf = lock_leaf(AREA);
+	begin(&actor, 1, act_fault, AREA, QUIRE_WRITE);
+	give_time();
+	frame_get(shared);
+	unlock_leaf(leaf);
+	end(&actor);
+	assert_int_equal(counted(QUIRE_RETRY_ENTRY), 1);
+	resolved(QUIRE_PATH_SPECULATIVE, QUIRE_KIND_COW_COPY);
+	assert_int_not_equal(pte_pfn(entry_of(AREA)), frame_pfn(shared));
+	frame_put(shared);
+}
+
 /* A table that appears: two faults make it, one is used, none is lost. */
 static void table_appears(void **state)
 {
@@ -721,6 +788,50 @@ static void table_appears(void **state)
 	assert_int_equal(before.tables, tables + 1);
 	assert_int_equal(pte_rights(entry_of(far)), RIGHT_READ | RIGHT_WRITE);
 	assert_int_equal(pte_rights(entry_of(far + PAGES(1))), RIGHT_READ | RIGHT_WRITE);
+}
+
+/* --- a writer that locks two ranges */
+
+static void act_move(struct actor *actor)
+{
+	require(quire_mremap(mm, AREA + PAGES(8), PAGE_SIZE, PAGE_SIZE,
+			     QUIRE_MREMAP_MAYMOVE | QUIRE_MREMAP_FIXED, actor->address) > 0);
+}
+
+static void act_lock_all(struct actor *actor)
+{
+	(void)actor;
+	quire_mlock2(mm, AREA, PAGES(16), QUIRE_MLOCK_ONFAULT); /* there may be a hole by then */
+}
+
+/*
+ * It waits for the first; meanwhile somebody who wants both queues up. Were it to queue for the
+ * second when it has the first, each would wait for the other.
+ */
+static void two_ranges(void **state)
+{
+	const uint64_t target = AREA + PAGES(*(const unsigned *)*state);
+	uint64_t first = target < AREA + PAGES(8) ? target : AREA + PAGES(8);
+	struct actor mover, locker;
+	struct range range;
+
+	start(QUIRE_SPECULATIVE);
+	fault(AREA + PAGES(8), QUIRE_WRITE, QUIRE_FAULT_DONE);
+	bytes_of(AREA + PAGES(8))[0] = 77;
+	range_acquire(&mm->ranges, &range, first, first + PAGE_SIZE, true);
+	begin(&mover, 1, act_move, target, QUIRE_READ);
+	give_time();
+	begin(&locker, 2, act_lock_all, AREA, QUIRE_READ);
+	give_time();
+	assert_false(at_load(&mover.done) || at_load(&locker.done));
+	range_release(&mm->ranges, &range);
+	for (unsigned i = 0; i < 5000 && !(at_load(&mover.done) && at_load(&locker.done)); i++)
+		usleep(1000);
+	assert_true(at_load(&mover.done) && at_load(&locker.done));
+	end(&mover);
+	end(&locker);
+	assert_int_equal(bytes_of(target)[0], 77);
+	assert_int_equal(entry_of(AREA + PAGES(8)), PTE_NONE);
 }
 
 /* --- together: every page is written by one thread and read by another, while a third protects */
@@ -768,10 +879,13 @@ int main(void)
 	cmocka_unit_test_setup_teardown(f, setup, teardown),                                       \
 		{ #f ", vma-lock", f, setup_vma_lock, teardown, NULL },                            \
 	{                                                                                          \
-		#f ", classic", f, setup_classic, teardown, NULL                                   \
+#f ", classic", f, setup_classic, teardown, NULL                                   \
 	}
 #define SPECULATIVE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	static unsigned below = 2, above = 12;
 	const struct CMUnitTest tests[] = {
+		{ "two_ranges, down", two_ranges, NULL, teardown, &below },
+		{ "two_ranges, up", two_ranges, NULL, teardown, &above },
 		MODES(first_touch),
 		MODES(zero_write),
 		MODES(zero_page_is_never_writable),
@@ -798,6 +912,8 @@ int main(void)
 		SPECULATIVE(lost_race),
 		SPECULATIVE(revalidated),
 		SPECULATIVE(mapping_changed),
+		SPECULATIVE(copy_after_flush),
+		SPECULATIVE(reuse_overtaken),
 		SPECULATIVE(table_appears),
 	};
 

@@ -900,9 +900,8 @@ static void exhaustion(void **state)
 		/* What is unmapped can be used again. */
 		assert_int_equal(quire_munmap(mm, mm->start, mm->end - mm->start), 0);
 		map(AREA, FRAMES / 2, RW);
-		assert_int_equal(quire_madvise(mm, AREA, PAGES(FRAMES / 2),
-					       QUIRE_MADV_POPULATE_WRITE),
-				 0);
+		assert_int_equal(
+			quire_madvise(mm, AREA, PAGES(FRAMES / 2), QUIRE_MADV_POPULATE_WRITE), 0);
 		end(free_before);
 	}
 }

@@ -28,9 +28,9 @@ static uint64_t free_frames(void)
 static int setup(void **state)
 {
 	const unsigned *levels = *state;
-	const struct quire_soft_config config = {
-		.cpus = 4, .memory = FRAMES * PAGE_SIZE, .levels = *levels
-	};
+	const struct quire_soft_config config = { .cpus = 4,
+						  .memory = FRAMES * PAGE_SIZE,
+						  .levels = *levels };
 
 	assert_int_equal(quire_soft_init(&config), 0);
 	cpu = quire_soft_attach(0);
@@ -218,8 +218,8 @@ static struct frame *next(uint64_t *address, uint64_t end)
 
 static void next_leaf(void **state)
 {
-	const uint64_t places[] = { 0x200000, 0x600000, 0x40000000, 0x40200000, 0x8000000000,
-				    0x7f8000000000 };
+	const uint64_t places[] = { 0x200000,	0x600000,     0x40000000,
+				    0x40200000, 0x8000000000, 0x7f8000000000 };
 	struct frame *leaves[6];
 	uint64_t at = 0;
 
@@ -286,7 +286,8 @@ static void hooking(void **state)
 /* A dead table is met by who has walked to it before. */
 static void dead(void **state)
 {
-	struct frame *leaf = make(VA), *other = make(VA ^ 1ull << 38), *parent = leaf->u.table.parent;
+	struct frame *leaf = make(VA), *other = make(VA ^ 1ull << 38),
+		     *parent = leaf->u.table.parent;
 	struct frame *spare = table_alloc(), *unhooked = NULL;
 
 	(void)state;
@@ -497,7 +498,10 @@ int main(void)
 {
 	static unsigned four = 4, five = 5;
 #define BOTH(f)                                                                                    \
-	{ #f, f, setup, teardown, &four }, { #f ", five levels", f, setup, teardown, &five }
+	{ #f, f, setup, teardown, &four },                                                         \
+	{                                                                                          \
+#f ", five levels", f, setup, teardown, &five                                      \
+	}
 	const struct CMUnitTest tests[] = {
 		BOTH(walking),
 		BOTH(make_leaf),

@@ -110,7 +110,10 @@ static enum outcome vma_locked(struct fault *f)
 	locked = f->vma;
 	if (outcome == FAULT_OK) {
 		if (vma_try_read(locked)) {
-			if (at_load_acquire(&locked->seq) == VMA_LIVE)
+			/* Acquire: pairs with fork's end. The count came first: full barrier. */
+			if (at_load_acquire(&f->mm->forking))
+				outcome = classic(f, QUIRE_CLASSIC_CONTENDED);
+			else if (at_load_acquire(&locked->seq) == VMA_LIVE)
 				outcome = fault_resolve(f);
 			else
 				outcome = FAULT_RETRY;

@@ -8,7 +8,7 @@ static bool may_grow(struct quire_mm *mm, uint64_t from, uint64_t to)
 	uint64_t pages = (to - from) >> PAGE_SHIFT;
 	uint32_t flags = VMA_READ | VMA_WRITE | mm->lock_future;
 
-	if (to + PAGE_SIZE > mm->end ||
+	if (to + PAGE_SIZE > mm->end || to - mm->brk_start > mm->limits.data ||
 	    tree_gap(&mm->tree, from, to + PAGE_SIZE, to + PAGE_SIZE - from, true, mm->stack_gap) ==
 		    TREE_NO_GAP)
 		return false;
@@ -64,7 +64,7 @@ uint64_t quire_brk(struct quire_mm *mm, uint64_t address)
 
 	for (;;) {
 		if (!mm->brk_start || address < mm->brk_start || address > mm->end ||
-		    address - mm->brk_start > mm->limits.data || address == old)
+		    address == old)
 			return old;
 		low = address < old ? address : old;
 		high = address < old ? old : address;

@@ -301,11 +301,31 @@ bool space_covered(const struct quire_mm *mm, uint64_t start, uint64_t end)
 
 int space_may_map(const struct quire_mm *mm, uint64_t pages, uint32_t flags, uint64_t less)
 {
-	if (mm->mapped - less + pages > mm->limits.address_space >> PAGE_SHIFT)
+	if (pages <= less)
+		return 0;
+	pages -= less;
+	if (mm->mapped + pages > mm->limits.address_space >> PAGE_SHIFT)
 		return -QUIRE_ENOMEM;
-	if (is_data(flags) && mm->data + pages > mm->limits.data >> PAGE_SHIFT)
-		return -QUIRE_ENOMEM;
-	return 0;
+	return is_data(flags) ? space_may_write(mm, pages) : 0;
+}
+
+int space_may_write(const struct quire_mm *mm, uint64_t pages)
+{
+	return mm->data + pages > mm->limits.data >> PAGE_SHIFT ? -QUIRE_ENOMEM : 0;
+}
+
+uint64_t space_mapped(const struct quire_mm *mm, uint64_t start, uint64_t end)
+{
+	uint64_t pages = 0;
+
+	for (const struct vma *vma = tree_next(&mm->tree, start); vma && vma->start < end;
+	     vma = tree_next(&mm->tree, vma->end)) {
+		uint64_t from = vma->start > start ? vma->start : start;
+		uint64_t to = vma->end < end ? vma->end : end;
+
+		pages += (to - from) >> PAGE_SHIFT;
+	}
+	return pages;
 }
 
 bool space_may_lock(const struct quire_mm *mm, uint64_t pages)

@@ -8,9 +8,11 @@
  *         parent's entry ─► not writable           child's entry: the same frame, not writable
  *     one flush at the end, before the child can run
  *
- * A leaf that is copied is copied at one moment. A fault in the parent that comes before it in a
- * leaf is in the child, one that comes after is not: so what was there before fork began is in the
- * child, and what is touched while it runs may be or not (Q14).
+ * A page that is copied is copied at one moment. A fault in the parent that comes before it is in
+ * the child, one that comes after is not: so what was there before fork began is in the child, and
+ * what is touched while it runs may be or not (Q14). Between two pages there is no order: the child
+ * may see a later write and lack an earlier one to a page that was copied before. (To give an
+ * order, faults would have to wait for the fork, as they do in the baselines.)
  *
  * Between the write-protection and the flush another CPU may still write through an old
  * translation. It writes to the page that both share: right as long as the child does not run, and
@@ -83,7 +85,7 @@ static int copy_layout(struct quire_mm *parent, struct quire_mm *child)
 	spin_lock(&parent->tree_lock, RANK_TREE);
 	tree = tree_snapshot(&parent->tree);
 	child->brk = parent->brk;
-	child->keys = parent->keys;
+	at_store(&child->keys, at_load(&parent->keys));
 	spin_unlock(&parent->tree_lock);
 	copied = copy_vmas(&tree, &first, &count);
 	next = first;
@@ -215,6 +217,24 @@ static int copy_all(struct quire_mm *parent, struct quire_mm *child)
 	return copied ? 0 : -QUIRE_ENOMEM;
 }
 
+/*
+ * The vma-lock baseline: fork has every VMA to itself, as in Linux. Either a fault sees the mark
+ * after it has locked its VMA, and gives it back, or its count is seen here (both sides: full
+ * barrier).
+ */
+static void exclude_faults(struct quire_mm *mm)
+{
+	unsigned turn = 0;
+
+	at_store(&mm->forking, true);
+	at_fence();
+	/* Only this call edits the tree: the space is locked exclusively. */
+	for (const struct vma *vma = tree_next(&mm->tree, 0); vma;
+	     vma = tree_next(&mm->tree, vma->end))
+		while (at_load_acquire(&vma->readers) != 0) /* pairs with vma_read_done */
+			port_pause(turn++);
+}
+
 int quire_fork(struct quire_mm *parent, struct quire_mm **out)
 {
 	struct space_lock lock;
@@ -224,9 +244,12 @@ int quire_fork(struct quire_mm *parent, struct quire_mm **out)
 	if (error)
 		return error;
 	space_lock(&lock, parent, parent->start, parent->end, SPACE_FORK);
+	if (parent->mode == QUIRE_VMA_LOCK)
+		exclude_faults(parent);
 	error = copy_layout(parent, child);
 	if (!error)
 		error = copy_all(parent, child);
+	at_store_release(&parent->forking, false); /* pairs with vma_locked's load */
 	space_unlock(&lock);
 	if (error)
 		quire_mm_destroy(child);

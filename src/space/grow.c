@@ -23,16 +23,15 @@ static int check(struct quire_mm *mm, const struct vma *stack, uint64_t address)
 	return 0;
 }
 
-/* => in an edit. Returns the stack above the address if that is where it may grow. */
+/* The stack that would have to grow for the address; NULL: none. => in an edit */
 static const struct vma *stack_above(const struct quire_mm *mm, uint64_t address)
 {
 	const struct vma *stack = tree_next(&mm->tree, address);
 
-	return stack && stack->flags & VMA_GROWSDOWN && at_load(&stack->seq) == VMA_LIVE ? stack
-											 : NULL;
+	return stack && stack->flags & VMA_GROWSDOWN && stack->start > address ? stack : NULL;
 }
 
-/* => [address, top) is locked */
+/* => [address, top) and the first page of the stack are locked */
 static int grow(struct quire_mm *mm, uint64_t address, uint64_t top)
 {
 	struct vma_attributes as = { 0 };
@@ -42,12 +41,12 @@ static int grow(struct quire_mm *mm, uint64_t address, uint64_t top)
 	space_edit_begin(mm);
 	stack = stack_above(mm, address);
 	/* Somebody else has been here: let the fault look again. */
-	if (stack && stack->start > address && stack->start <= top) {
+	if (stack && stack->start == top) {
 		error = check(mm, stack, address);
 		as.flags = stack->flags;
 		as.key = stack->key;
 		if (!error)
-			error = space_replace(mm, address, stack->start, &as);
+			error = space_replace(mm, address, top, &as);
 		if (!error)
 			trace_count(&mm_trace(mm)->counters[QUIRE_GROWTHS]);
 	}
@@ -60,18 +59,17 @@ int space_grow_stack(struct quire_mm *mm, uint64_t address)
 	const struct vma *stack;
 	struct space_lock lock;
 	uint64_t top = 0;
-	int error = -QUIRE_EFAULT;
+	int error;
 
 	space_edit_begin(mm);
 	stack = stack_above(mm, address);
-	if (stack) {
+	if (stack)
 		top = stack->start;
-		error = top > address ? check(mm, stack, address) : 0;
-	}
 	space_edit_end(mm);
-	if (error || top <= address)
-		return error;
-	space_lock(&lock, mm, address, top, SPACE_EDIT);
+	if (!stack)
+		return 0; /* the layout has changed since the fault looked: again */
+	/* With its first page, so that a stack that is still pending is waited for. */
+	space_lock(&lock, mm, address, top + PAGE_SIZE, SPACE_EDIT);
 	error = grow(mm, address, top);
 	space_unlock(&lock);
 	grace_poll();

@@ -41,20 +41,6 @@ static int check(const struct request *r, uint64_t replaced)
 	return space_may_map(mm, pages, r->vma_flags, replaced);
 }
 
-static uint64_t mapped_pages(const struct quire_mm *mm, uint64_t start, uint64_t end)
-{
-	uint64_t pages = 0;
-
-	for (const struct vma *vma = tree_next(&mm->tree, start); vma && vma->start < end;
-	     vma = tree_next(&mm->tree, vma->end)) {
-		uint64_t from = vma->start > start ? vma->start : start;
-		uint64_t to = vma->end < end ? vma->end : end;
-
-		pages += (to - from) >> PAGE_SHIFT;
-	}
-	return pages;
-}
-
 static int64_t map_fixed(struct request *r)
 {
 	struct vma_attributes as = { 0 };
@@ -67,7 +53,7 @@ static int64_t map_fixed(struct request *r)
 	space_lock(&lock, mm, start, end, SPACE_EDIT);
 	space_edit_begin(mm);
 	r->vma_flags |= mm->lock_future; /* here, so that mlockall misses no mapping */
-	replaced = mapped_pages(mm, start, end);
+	replaced = space_mapped(mm, start, end);
 	if (r->flags & QUIRE_MAP_FIXED_NOREPLACE && replaced) {
 		error = -QUIRE_EEXIST;
 	} else {
@@ -91,7 +77,7 @@ static int64_t map_somewhere(struct request *r)
 	struct quire_mm *mm = r->mm;
 	struct vma_attributes as = { 0 };
 	struct space_lock lock;
-	bool swept;
+	struct span swept;
 	int64_t place;
 
 	for (;;) {
@@ -111,11 +97,9 @@ static int64_t map_somewhere(struct request *r)
 			return error;
 		if (!error)
 			return place;
-		if (place >= 0 || !swept)
+		if (place >= 0 || swept.start == swept.end)
 			return error;
-		/* The only gaps are being swept: wait until those who sweep are through. */
-		space_lock(&lock, mm, mm->start, mm->end, SPACE_EDIT);
-		space_unlock(&lock);
+		space_wait(mm, &swept);
 	}
 }
 

@@ -8,8 +8,18 @@
 
 #define LOCK_FLAGS (VMA_LOCKED | VMA_ONFAULT)
 
+/* Give one VMA's part of the range these lock flags. => in an edit */
+static int mark_vma(struct quire_mm *mm, const struct vma *vma, uint64_t start, uint64_t end,
+		    uint32_t flags)
+{
+	/* Once more, since the check of the whole call: other calls lock pages, too. */
+	if (flags & ~vma->flags & VMA_LOCKED && !space_may_lock(mm, (end - start) >> PAGE_SHIFT))
+		return -QUIRE_ENOMEM;
+	return space_change(mm, vma, start, end, (vma->flags & ~LOCK_FLAGS) | flags, vma->key);
+}
+
 /* Give every VMA of the range these lock flags. => the range is locked. 0 or -QUIRE_ENOMEM: a hole,
- * or no memory */
+ * the limit, or no memory */
 static int mark(struct quire_mm *mm, uint64_t start, uint64_t end, uint32_t flags, bool holes)
 {
 	int error = 0;
@@ -27,8 +37,7 @@ static int mark(struct quire_mm *mm, uint64_t start, uint64_t end, uint32_t flag
 		} else {
 			from = vma->start > start ? vma->start : start;
 			stop = vma->end < end ? vma->end : end;
-			error = space_change(mm, vma, from, stop,
-					     (vma->flags & ~LOCK_FLAGS) | flags, vma->key);
+			error = mark_vma(mm, vma, from, stop, flags);
 		}
 		space_edit_end(mm);
 		start = stop;

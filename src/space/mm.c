@@ -92,17 +92,18 @@ static bool valid_range(const struct quire_mm *mm, uint64_t brk_start)
 	       (!brk_start || (brk_start >= mm->start && brk_start <= mm->end));
 }
 
-static void set_limits(struct quire_mm *mm, const struct quire_limits *limits)
+/* What 0 stands for is put in place: nobody sees it in the space. */
+static struct quire_limits whole_limits(const struct quire_limits *limits)
 {
-	uint64_t *values[] = { &mm->limits.address_space, &mm->limits.data, &mm->limits.stack,
-			       &mm->limits.locked };
+	struct quire_limits whole = *limits;
+	uint64_t *values[] = { &whole.address_space, &whole.data, &whole.stack, &whole.locked };
 
-	mm->limits = *limits;
 	for (unsigned i = 0; i < sizeof(values) / sizeof(values[0]); i++)
 		if (!*values[i])
 			*values[i] = QUIRE_UNLIMITED;
-	if (!mm->limits.vmas)
-		mm->limits.vmas = 65530;
+	if (!whole.vmas)
+		whole.vmas = 65530;
+	return whole;
 }
 
 /* The settings of a new space. False: they make no sense. */
@@ -118,7 +119,7 @@ static bool configure(struct quire_mm *mm, const struct quire_mm_config *config)
 	mm->stack_gap = config->stack_gap ? config->stack_gap : 0x100000;
 	mm->brk_start = mm->brk = config->brk_start;
 	at_store(&mm->speculation, !config->no_speculation);
-	set_limits(mm, &config->limits);
+	mm->limits = whole_limits(&config->limits);
 	return (unsigned)config->mode <= QUIRE_CLASSIC && valid_range(mm, config->brk_start);
 }
 
@@ -128,9 +129,10 @@ static void initialise(struct quire_mm *mm)
 	spin_init(&mm->tree_lock);
 	mm->vmas = mm->mapped = mm->locked = mm->data = 0;
 	mm->lock_future = 0;
-	mm->keys = 1; /* key 0 is everybody's */
+	at_store(&mm->keys, 1u); /* key 0 is everybody's */
 	range_lock_init(&mm->ranges);
 	rwsem_init(&mm->lock);
+	at_store(&mm->forking, false);
 }
 
 /* => in a section */
@@ -174,7 +176,7 @@ int quire_mm_create(const struct quire_mm_config *config, struct quire_mm **out)
 	return 0;
 }
 
-int space_create_like(const struct quire_mm *parent, struct quire_mm **out)
+int space_create_like(struct quire_mm *parent, struct quire_mm **out)
 {
 	struct quire_mm_config config = {
 		.mode = parent->mode,
@@ -183,10 +185,10 @@ int space_create_like(const struct quire_mm *parent, struct quire_mm **out)
 		.mmap_top = parent->mmap_top,
 		.brk_start = parent->brk_start,
 		.stack_gap = parent->stack_gap,
-		.limits = parent->limits,
 		.no_speculation = !at_load(&parent->speculation),
 	};
 
+	quire_mm_get_limits(parent, &config.limits);
 	return quire_mm_create(&config, out);
 }
 
@@ -224,7 +226,7 @@ void quire_mm_set_speculation(struct quire_mm *mm, bool on)
 void quire_mm_set_limits(struct quire_mm *mm, const struct quire_limits *limits)
 {
 	space_edit_begin(mm);
-	set_limits(mm, limits);
+	mm->limits = whole_limits(limits);
 	space_edit_end(mm);
 }
 
@@ -287,10 +289,10 @@ int quire_pkey_alloc(struct quire_mm *mm)
 	if (!PORT_HAS_KEYS)
 		return key;
 	space_edit_begin(mm);
-	for (key = 1; key < 16 && mm->keys & 1u << key; key++)
+	for (key = 1; key < 16 && at_load(&mm->keys) & 1u << key; key++)
 		;
 	if (key < 16)
-		mm->keys |= 1u << key;
+		at_store(&mm->keys, at_load(&mm->keys) | 1u << key);
 	else
 		key = -QUIRE_ENOSPC;
 	space_edit_end(mm);
@@ -302,8 +304,8 @@ int quire_pkey_free(struct quire_mm *mm, int key)
 	int error = -QUIRE_EINVAL;
 
 	space_edit_begin(mm);
-	if (key > 0 && key < 16 && mm->keys & 1u << key) {
-		mm->keys &= ~(1u << key);
+	if (key > 0 && key < 16 && at_load(&mm->keys) & 1u << key) {
+		at_store(&mm->keys, at_load(&mm->keys) & ~(1u << key));
 		error = 0;
 	}
 	space_edit_end(mm);

@@ -28,14 +28,15 @@ struct quire_mm {
 	uint64_t brk_start, brk;				/* under tree_lock */
 	uint64_t mmap_top;					/* constant */
 	struct quire_limits limits;				/* under tree_lock */
-	uint32_t lock_future; /* VMA_LOCKED, VMA_ONFAULT for new mappings: mlockall */
-	uint32_t keys;	      /* allocated protection keys, a bit each */
+	uint32_t lock_future;  /* VMA_LOCKED, VMA_ONFAULT for new mappings: mlockall */
+	_Atomic uint32_t keys; /* allocated protection keys, a bit each; changed under tree_lock */
 
 	/* Written by writers that start and end, and by classic faults. */
 	struct range_lock ranges __attribute__((aligned(64)));
 
 	/* The address-space lock of the baselines. */
 	struct rwsem lock __attribute__((aligned(64)));
+	_Atomic bool forking; /* vma-lock: no VMA may be locked by a fault; changed under `lock` */
 
 	struct quire_mm *next, *prev; /* all spaces: RANK_SPACES */
 };

@@ -10,7 +10,7 @@ static bool is_gap(const struct quire_mm *mm, uint64_t start, uint64_t end)
 
 /* The best gap in [low, high) that no writer is sweeping. */
 static uint64_t search(struct quire_mm *mm, uint64_t low, uint64_t high, uint64_t length, bool down,
-		       bool *swept)
+		       struct span *swept)
 {
 	uint64_t hit_start, hit_end, place;
 
@@ -19,7 +19,7 @@ static uint64_t search(struct quire_mm *mm, uint64_t low, uint64_t high, uint64_
 		if (place == TREE_NO_GAP ||
 		    !range_conflict(&mm->ranges, place, place + length, &hit_start, &hit_end))
 			return place;
-		*swept = true;
+		*swept = (struct span){ hit_start, hit_end };
 		if (down)
 			high = hit_start < high ? hit_start : high - PAGE_SIZE;
 		else
@@ -28,12 +28,12 @@ static uint64_t search(struct quire_mm *mm, uint64_t low, uint64_t high, uint64_
 	return TREE_NO_GAP;
 }
 
-int64_t space_find_gap(struct quire_mm *mm, uint64_t hint, uint64_t length, bool *swept)
+int64_t space_find_gap(struct quire_mm *mm, uint64_t hint, uint64_t length, struct span *swept)
 {
 	uint64_t hit_start, hit_end, place;
 
 	assert_held(&mm->tree_lock);
-	*swept = false;
+	*swept = (struct span){ 0, 0 };
 	if (length > mm->end - mm->start)
 		return -QUIRE_ENOMEM;
 	if (hint >= mm->start && hint <= mm->end - length && is_gap(mm, hint, hint + length) &&

@@ -30,7 +30,7 @@ static int protect_vma(struct quire_mm *mm, const struct vma *vma, uint64_t star
 
 	*sweep = narrows(vma, flags, key);
 	if (flags & VMA_WRITE && !(vma->flags & VMA_WRITE) &&
-	    space_may_map(mm, pages, flags, pages))
+	    !(flags & (VMA_SHARED | VMA_GROWSDOWN)) && space_may_write(mm, pages))
 		return -QUIRE_ENOMEM;
 	return space_change(mm, vma, start, end, flags, key);
 }
@@ -127,7 +127,8 @@ int quire_pkey_mprotect(struct quire_mm *mm, uint64_t address, uint64_t length, 
 	if (prot & ~(int)(VMA_PROT | 0x8 /* PROT_SEM: no effect */))
 		return -QUIRE_EINVAL;
 	p.prot = (uint32_t)prot & VMA_PROT;
-	if (key != -1 && (key < 0 || key > 15 || !PORT_HAS_KEYS || !(mm->keys & 1u << key)))
+	if (key != -1 &&
+	    (key < 0 || key > 15 || !PORT_HAS_KEYS || !(at_load(&mm->keys) & 1u << key)))
 		return -QUIRE_EINVAL;
 	if (grows)
 		error = extend(mm, grows, &address, end);

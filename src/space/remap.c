@@ -24,6 +24,7 @@ struct remap {
 	int flags;
 	struct space_lock lock, target_lock;
 	bool target_locked;
+	struct span busy; /* with -QUIRE_EBUSY: who is in the way there will soon be through */
 };
 
 static int64_t check_arguments(const struct remap *r)
@@ -64,12 +65,15 @@ static int find_source(const struct remap *r, const struct vma **vma)
 	return moved_length(r) > (*vma)->end - r->old ? -QUIRE_EFAULT : 0;
 }
 
-/* May there be so much more? => in an edit. `replaced`: pages that go away at the target */
+/* May there be so much more, in place of what is mapped at a FIXED target? => in an edit */
 static int check_growth(const struct remap *r, const struct vma *vma, uint64_t more)
 {
 	if (vma->flags & VMA_LOCKED && !space_may_lock(r->mm, more))
 		return -QUIRE_EAGAIN;
-	return space_may_map(r->mm, more, vma->flags, 0);
+	return space_may_map(r->mm, more, vma->flags,
+			     r->flags & QUIRE_MREMAP_FIXED
+				     ? space_mapped(r->mm, r->target, r->target + r->new_length)
+				     : 0);
 }
 
 static uint64_t growth(const struct remap *r)
@@ -151,7 +155,6 @@ static void lock_ranges(struct remap *r)
 	struct space_lock *second = source_first ? &r->target_lock : &r->lock;
 	uint64_t start = source_first ? r->target : r->old;
 	uint64_t end = source_first ? target_end : old_end;
-	uint64_t hit_start, hit_end;
 
 	r->target_locked = r->flags & QUIRE_MREMAP_FIXED && r->mm->mode == QUIRE_SPECULATIVE;
 	if (!r->target_locked) {
@@ -161,12 +164,10 @@ static void lock_ranges(struct remap *r)
 	for (;;) {
 		space_lock(first, r->mm, source_first ? r->old : r->target,
 			   source_first ? old_end : target_end, SPACE_EDIT);
-		if (space_reserve(second, r->mm, start, end, &hit_start, &hit_end))
+		if (space_reserve(second, r->mm, start, end, &r->busy.start, &r->busy.end))
 			return;
 		space_unlock(first);
-		/* Until who is in the way is through. */
-		space_lock(second, r->mm, start, end, SPACE_EDIT);
-		space_unlock(second);
+		space_wait(r->mm, &r->busy);
 	}
 }
 
@@ -178,20 +179,18 @@ static void unlock_ranges(struct remap *r)
 }
 
 /*
- * Find and lock a place for the target. => in an edit; -QUIRE_EBUSY: somebody is in the way who
- * will soon be through, and waits for nothing of ours
+ * Find and lock a place for the target. => in an edit; -QUIRE_EBUSY: somebody is in the way, in
+ * r->busy
  */
 static int reserve_target(struct remap *r)
 {
-	uint64_t hit_start, hit_end;
-	bool swept;
-	int64_t place = space_find_gap(r->mm, r->target, r->new_length, &swept);
+	int64_t place = space_find_gap(r->mm, r->target, r->new_length, &r->busy);
 
 	if (place < 0)
-		return swept ? -QUIRE_EBUSY : (int)place;
+		return r->busy.start < r->busy.end ? -QUIRE_EBUSY : (int)place;
 	r->target = (uint64_t)place;
-	if (!space_reserve(&r->target_lock, r->mm, r->target, r->target + r->new_length, &hit_start,
-			   &hit_end))
+	if (!space_reserve(&r->target_lock, r->mm, r->target, r->target + r->new_length,
+			   &r->busy.start, &r->busy.end))
 		return -QUIRE_EBUSY;
 	r->target_locked = r->mm->mode == QUIRE_SPECULATIVE;
 	return 0;
@@ -263,7 +262,6 @@ static int64_t move_somewhere(struct remap *r)
 {
 	struct vma_attributes as;
 	uint64_t hint = r->target;
-	unsigned turn = 0;
 	int error;
 
 	for (;;) {
@@ -276,7 +274,7 @@ static int64_t move_somewhere(struct remap *r)
 		unlock_ranges(r);
 		if (error != -QUIRE_EBUSY)
 			break;
-		port_pause(turn++);
+		space_wait(r->mm, &r->busy);
 		r->target = hint;
 	}
 	if (error)

@@ -9,6 +9,11 @@
 
 #define PAGE_ALIGN(x) (((x) + PAGE_MASK) & ~PAGE_MASK)
 
+/* Addresses from start to below end. */
+struct span {
+	uint64_t start, end;
+};
+
 /* --- space_lock.c: who excludes whom
  * --------------------------------------------------------------------------
  *
@@ -35,6 +40,8 @@ struct space_lock {
 void space_lock(struct space_lock *, struct quire_mm *, uint64_t start, uint64_t end,
 		enum space_lock_kind);
 void space_unlock(struct space_lock *);
+/* Wait until whoever holds the span exclusively now is through. => holds no range */
+void space_wait(struct quire_mm *, const struct span *);
 /* The edit is published, what follows only sweeps: the baselines let faults in again. */
 void space_downgrade(struct space_lock *);
 /*
@@ -105,14 +112,19 @@ bool space_covered(const struct quire_mm *, uint64_t start, uint64_t end);
 /*
  * A place for `length` bytes: at the hint if it is free, else the highest gap below mmap_top, else
  * the lowest above. A gap that a writer is still sweeping is not one (Q2). Returns -QUIRE_ENOMEM if
- * there is none; *swept: but there would be if a sweep were through.
+ * there is none; *swept is then a range that
+ * is being swept and may hold one afterwards, or empty.
  * => between space_edit_begin and _end
  */
-int64_t space_find_gap(struct quire_mm *, uint64_t hint, uint64_t length, bool *swept);
+int64_t space_find_gap(struct quire_mm *, uint64_t hint, uint64_t length, struct span *swept);
 
 /* May `pages` more be mapped with these flags, in place of `less` that go away with them (limits)?
  * 0 or -QUIRE_ENOMEM. => tree lock */
 int space_may_map(const struct quire_mm *, uint64_t pages, uint32_t flags, uint64_t less);
+/* May `pages` that are mapped become private writable ones? 0 or -QUIRE_ENOMEM. => tree lock */
+int space_may_write(const struct quire_mm *, uint64_t pages);
+/* The pages of [start, end) that are mapped. => tree lock */
+uint64_t space_mapped(const struct quire_mm *, uint64_t start, uint64_t end);
 /* May `pages` more be locked? */
 bool space_may_lock(const struct quire_mm *, uint64_t pages);
 
@@ -143,7 +155,7 @@ void space_move(struct quire_mm *, uint64_t from, uint64_t to, uint64_t length);
  * (nothing has changed). */
 int space_unmap(struct space_lock *, uint64_t start, uint64_t end);
 /* mm.c: an empty space with the parent's settings. */
-int space_create_like(const struct quire_mm *parent, struct quire_mm **out);
+int space_create_like(struct quire_mm *parent, struct quire_mm **out);
 /* grow.c: extend the stack above down to the page. 0; -QUIRE_EFAULT: it may not grow so far;
  * -QUIRE_ENOMEM. => no lock held */
 int space_grow_stack(struct quire_mm *, uint64_t address);

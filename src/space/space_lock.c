@@ -58,3 +58,11 @@ void space_downgrade(struct space_lock *lock)
 	rwsem_downgrade(&lock->mm->lock);
 	lock->shared = true;
 }
+
+void space_wait(struct quire_mm *mm, const struct span *span)
+{
+	struct space_lock lock;
+
+	space_lock(&lock, mm, span->start, span->end, SPACE_EDIT);
+	space_unlock(&lock);
+}

@@ -6,8 +6,9 @@
  *                     ╲                                     of the address space: nodes never change after they are published.
  *     version n+1:  root' ─► inner' ─► leaf' ─► vma'        An edit copies the nodes on its path, and shares all others.
  *
- * An edit is prepared (all memory is had, nothing is changed), then committed by one release store of the root; or dropped. The nodes that it
- * replaced are freed after a grace period. Look-ups are wait-free. There is one editor at a time (the space's tree lock).
+ * An edit is prepared (all memory is had, nothing is changed), then committed by one release store
+ * of the root; or dropped. The nodes that it replaced are freed after a grace period. Look-ups are
+ * wait-free. There is one editor at a time (the space's tree lock).
  */
 #ifndef QUIRE_SPACE_TREE_H
 #define QUIRE_SPACE_TREE_H
@@ -40,39 +41,44 @@ static inline struct tree tree_snapshot(const struct tree *tree)
 }
 
 /*
- * The gap of `length` bytes (a multiple of the page) in [low, high) that lies highest (down = true) or lowest. Each VMA with
- * VMA_GROWSDOWN keeps `stack_gap` bytes below it that are no gap. Returns its address or TREE_NO_GAP. The search takes O(log n) nodes: each child
- * carries the size of the largest gap inside it. => in a section or tree lock held
+ * The gap of `length` bytes (a multiple of the page) in [low, high) that lies highest (down = true)
+ * or lowest. Each VMA with VMA_GROWSDOWN keeps `stack_gap` bytes below it that are no gap. Returns
+ * its address or TREE_NO_GAP. The search takes O(log n) nodes: each child carries the size of the
+ * largest gap inside it. => in a section or tree lock held
  */
 #define TREE_NO_GAP UINT64_MAX
 uint64_t tree_gap(const struct tree *, uint64_t low, uint64_t high, uint64_t length, bool down,
 		  uint64_t stack_gap);
 
 struct tree_edit {
-	struct tree_node *root;		/* of the new version */
+	struct tree_node *root;		    /* of the new version */
 	struct tree_node *added, *replaced; /* chains */
 };
 
 /*
- * Prepare the version in which the VMAs whose start lies in [low, high) are gone and added[0..count) (sorted, disjoint, within [low, high) or in the space that
- * becomes free) are there. Nothing visible changes. Returns false: no memory, and nothing is left over.
- * An edit may be prepared on top of one that is prepared but not committed (`tree` is then a tree with that one's root): they are committed in this order, or
- * dropped in the reverse.
+ * Prepare the version in which the VMAs whose start lies in [low, high) are gone and
+ * added[0..count) (sorted, disjoint, within [low, high) or in the space that becomes free) are
+ * there. Nothing visible changes. Returns false: no memory, and nothing is left over. An edit may
+ * be prepared on top of one that is prepared but not committed (`tree` is then a tree with that
+ * one's root): they are committed in this order, or dropped in the reverse.
  * => tree lock held, pinned; count <= TREE_EDIT_MAX
  */
 #define TREE_EDIT_MAX 4
 bool tree_prepare(const struct tree *, struct tree_edit *, uint64_t low, uint64_t high,
 		  struct vma *const *added, unsigned count);
-/* Publish (release store of the root) and defer the freeing of the replaced nodes. The removed VMAs are the caller's to retire. */
+/* Publish (release store of the root) and defer the freeing of the replaced nodes. The removed VMAs
+ * are the caller's to retire. */
 void tree_commit(struct tree *, struct tree_edit *);
 void tree_drop(struct tree_edit *);
 
-/* Build a tree of `count` sorted VMAs that next(context) returns one after the other, for fork. Returns false: no memory, nothing left over. => the tree is not public */
+/* Build a tree of `count` sorted VMAs that next(context) returns one after the other, for fork.
+ * Returns false: no memory, nothing left over. => the tree is not public */
 bool tree_build(struct tree *, size_t count, struct vma *(*next)(void *context), void *context);
 /* Free all nodes at once (not the VMAs). => no reader is left */
 void tree_free(struct tree *);
 
-/* NULL, or what is wrong: order, overlap, fill, depth, bounds and gaps recorded in inner nodes. *count is set to the number of VMAs. */
+/* NULL, or what is wrong: order, overlap, fill, depth, bounds and gaps recorded in inner nodes.
+ * *count is set to the number of VMAs. */
 const char *tree_validate(const struct tree *, size_t *count);
 
 #endif

@@ -34,10 +34,11 @@ struct tree_node {
 	uint32_t level;		  /* 0: a leaf */
 	uint64_t start[NODE_MAX]; /* of the first VMA below each child */
 	struct tree_child child[NODE_MAX];
-	struct deferred deferred; /* the chain of what an edit made; then the grace period */
-	struct tree_node *next_replaced; /* the chain of what an edit replaces: apart, since one edit may
-					    be prepared on top of another (space_exchange) */
-	uint64_t gap[NODE_MAX];	  /* largest hole between two VMAs below each child */
+	struct deferred deferred;	 /* the chain of what an edit made; then the grace period */
+	struct tree_node *next_replaced; /* the chain of what an edit replaces: apart, since one
+					    edit may be prepared on top of another (space_exchange)
+					  */
+	uint64_t gap[NODE_MAX];		 /* largest hole between two VMAs below each child */
 } __attribute__((aligned(CACHE_LINE)));
 
 _Static_assert(sizeof(struct tree_node) == 8 * CACHE_LINE, "a node is a whole number of lines");

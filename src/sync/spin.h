@@ -17,7 +17,6 @@ enum lock_rank {
 	RANK_SPACES,  /* the list of all address spaces */
 	RANK_TREE,    /* one space's VMA tree */
 	RANK_RANGES,  /* the list inside a range lock; innermost of the space */
-	RANK_OBJECT,  /* an object's page cache */
 	RANK_TABLE_4, /* page tables, by level: parent before child */
 	RANK_TABLE_3,
 	RANK_TABLE_2,
@@ -27,8 +26,7 @@ enum lock_rank {
 	RANK_RMAP,   /* a frame's reverse map */
 	RANK_SLAB,   /* a cache of small objects */
 	RANK_POOL,   /* a node's frame pool */
-	RANK_TRACE,
-	RANK_WAIT, /* the insides of sleeping locks */
+	RANK_WAIT,   /* the lists of deferred work */
 	RANK_COUNT
 };
 
