@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Starting and stopping Quire: the memory is taken over, the per-CPU blocks are laid out, the
- * caches are made. */
+/*
+ * Starting and stopping Quire: the memory is taken over, the per-CPU blocks are laid out, the
+ * caches are made.
+ */
 #include "frame/rmap.h"
 #include "space/machine.h"
 #include "space/mm.h"
@@ -58,7 +60,7 @@ static void lay_out(unsigned char *block, const struct quire_config *config)
 	trace_init(part(&block, trace_memory(config->cpus)), config->cpus);
 	for (size_t i = 0; i < CACHES; i++)
 		slab_init(caches[i].slab, caches[i].name,
-			  caches[i].size ? (caches[i].size + 15) & ~15u : tree_node_size(),
+			  caches[i].size ? caches[i].size : tree_node_size(),
 			  part(&block, slab_memory(config->cpus)), config->cpus);
 }
 

@@ -3,16 +3,21 @@
  * Stress: virtual CPUs in threads do everything at once in a few shared spaces, and check what they
  * read back.
  *
- *     stress [--seconds N] [--cpus N] [--mode speculative|vma-lock|classic] [--levels 4|5] [--seed S]
+ *     stress [--seconds N] [--cpus N] [--mode speculative|vma-lock|classic] [--levels 4|5]
+ *            [--seed S]
  *
  * What each space holds:
  *
- *   owned      one run of pages, dealt out to the CPUs four by four. Only its owner calls or writes in a page, and knows exactly what it
- *              must read there, and which accesses must be refused; but VMAs, leaves and tables are shared with all others.
- *   counter    a page to which everybody adds: no addition may be lost, whatever is forked or protected meanwhile
- *   ladders    a page for each CPU, which stores rising numbers in its first word and then in its last. A child must find in it the page
- *              of one moment, not from before the fork began nor after it ended; and it must not change any more (H40)
- *   racy       everybody maps, unmaps, moves and writes: a word is 0, or was once written to such a word
+ *   owned      one run of pages, dealt out to the CPUs four by four. Only its owner calls or writes
+ *              in a page, and knows exactly what it must read there, and which accesses must be
+ *              refused; but VMAs, leaves and tables are shared with all others.
+ *   counter    a page to which everybody adds: no addition may be lost, whatever is forked or
+ *              protected meanwhile
+ *   ladders    a page for each CPU, which stores rising numbers in its first word and then in its
+ *              last. A child must find in it the page of one moment, not from before the fork began
+ *              nor after it ended; and it must not change any more (H40)
+ *   racy       everybody maps, unmaps, moves and writes: a word is 0, or was once written to such
+ *              a word
  *   flicker    the same: one page that comes and goes, and its leaf with it
  *   heap       the same, by brk
  *   elsewhere  mappings that one CPU makes where mmap puts them, and takes away again; stacks

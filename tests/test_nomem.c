@@ -6,7 +6,7 @@
  * notes what the world looks like after it. Then, each time in a fresh world,
  *
  *     once      the n-th allocation fails, for every n (debug builds)
- *     short     only k frames and no spare small object are left, for k = 0, 1, 2 ...: failure lasts
+ *     short     only k frames and no spare small object are left, for each k: failure lasts
  *
  * and the call must have done all, or must say that there is no memory and have changed nothing;
  * with memory again it must succeed; and at the end every frame and every object must be back.

@@ -540,8 +540,8 @@ static void step_fork(void)
 			    0 ||
 		    memcmp(&linux_view->after[p], &quire_view.after[p], sizeof(struct outcome)) !=
 			    0)
-			differ("page %d in the child: Linux %d %#llx, then %d %#llx; Quire %d %#llx, "
-			       "then %d %#llx",
+			differ("page %d in the child: Linux %d %#llx, then %d %#llx; "
+			       "Quire %d %#llx, then %d %#llx",
 			       (int)p - 4, (int)linux_view->before[p].verdict,
 			       (unsigned long long)linux_view->before[p].value,
 			       (int)linux_view->after[p].verdict,

@@ -261,12 +261,24 @@ static inline bool bench_write_timed(struct worker *w, uint64_t address)
 	return true;
 }
 
+/*
+ * Is a call to be made again? On a busy host a thread may lose its core while it is inside, and
+ * what the others unmap meanwhile waits for it: that is no want of memory. Wait.
+ */
+static inline bool bench_again(int64_t error)
+{
+	return error == -QUIRE_ENOMEM && quire_barrier(UINT64_C(10000000000)) == 0;
+}
+
 /* Private anonymous memory, readable and writable, at the address. */
 static inline bool bench_map(struct run *run, uint64_t address, uint64_t bytes)
 {
-	int64_t r = quire_mmap(run->mm, address, bytes, QUIRE_PROT_READ | QUIRE_PROT_WRITE,
-			       QUIRE_MAP_PRIVATE | QUIRE_MAP_ANONYMOUS | QUIRE_MAP_FIXED);
+	const int prot = QUIRE_PROT_READ | QUIRE_PROT_WRITE;
+	const int flags = QUIRE_MAP_PRIVATE | QUIRE_MAP_ANONYMOUS | QUIRE_MAP_FIXED;
+	int64_t r = quire_mmap(run->mm, address, bytes, prot, flags);
 
+	if (bench_again(r))
+		r = quire_mmap(run->mm, address, bytes, prot, flags);
 	return r == (int64_t)address || bench_fail(run, "mmap", r);
 }
 
@@ -274,6 +286,8 @@ static inline bool bench_unmap(struct run *run, uint64_t address, uint64_t bytes
 {
 	int r = quire_munmap(run->mm, address, bytes);
 
+	if (bench_again(r))
+		r = quire_munmap(run->mm, address, bytes);
 	return r == 0 || bench_fail(run, "munmap", r);
 }
 
@@ -288,6 +302,8 @@ static inline bool bench_protect(struct run *run, uint64_t address, uint64_t byt
 {
 	int r = quire_mprotect(run->mm, address, bytes, prot);
 
+	if (bench_again(r))
+		r = quire_mprotect(run->mm, address, bytes, prot);
 	return r == 0 || bench_fail(run, "mprotect", r);
 }
 

@@ -143,15 +143,23 @@ static void mmap1(struct worker *w)
 	}
 }
 
+static bool move_brk(struct run *run, uint64_t end)
+{
+	if (quire_brk(run->mm, end) == end)
+		return true;
+	/* brk does not say why. */
+	if (bench_again(-QUIRE_ENOMEM) && quire_brk(run->mm, end) == end)
+		return true;
+	return bench_fail(run, "brk", 0);
+}
+
 static void brk1(struct worker *w)
 {
 	uint64_t low = HEAP_BASE + QUIRE_PAGE_SIZE, high = low + QUIRE_PAGE_SIZE;
 
 	while (bench_running(w)) {
-		if (quire_brk(w->run->mm, high) != high || quire_brk(w->run->mm, low) != low) {
-			bench_fail(w->run, "brk", 0);
+		if (!move_brk(w->run, high) || !move_brk(w->run, low))
 			return;
-		}
 		bench_count(w, 1);
 	}
 }

@@ -57,6 +57,16 @@ static int flushed(int status)
 	return status ? status : EXIT_USAGE;
 }
 
+/* getopt's messages begin with argv[0]. */
+static int run(size_t command, int argc, char **argv)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "quire %s", commands[command].name);
+	argv[0] = name;
+	return flushed(commands[command].main(argc, argv));
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : NULL;
@@ -67,7 +77,7 @@ int main(int argc, char **argv)
 		name = "help";
 	for (size_t i = 0; name && i < sizeof(commands) / sizeof(*commands); i++)
 		if (strcmp(name, commands[i].name) == 0)
-			return flushed(commands[i].main(argc - 1, argv + 1));
+			return run(i, argc - 1, argv + 1);
 	if (name)
 		fprintf(stderr, "quire: no such command: %s\n\n", name);
 	print_usage(stderr);

@@ -13,8 +13,7 @@
 #pragma GCC visibility push(default)
 
 struct quire_memory {
-	uint64_t base, size; /* bytes of physical memory; partial pages at either end are not used
-			      */
+	uint64_t base, size; /* bytes of physical memory, of which whole pages are used */
 	unsigned node;	     /* NUMA node, below quire_config.nodes */
 };
 
@@ -48,15 +47,18 @@ int quire_exit(void);
  */
 void quire_cpu_online(void);
 void quire_cpu_offline(void);
-/* "I hold nothing of Quire's": on return to user mode, on context switch, at safepoints. A load
- * when there is nothing to do. */
+/*
+ * "I hold nothing of Quire's": on return to user mode, on context switch, at safepoints. A load
+ * when there is nothing to do.
+ */
 void quire_quiescent(void);
-/* For an idle CPU, online: zeroes up to `pages` frames ahead of need. Returns how many it did; 0:
- * nothing to do. */
+/* For an idle CPU, online: zero up to `pages` frames ahead of need. Returns how many it did. */
 unsigned quire_idle(unsigned pages);
 
-/* Wait until everything that was waiting for a grace period is freed. Returns 0, or -QUIRE_EAGAIN
- * if timeout_ns (0: none) ran out. */
+/*
+ * Wait until everything that was waiting for a grace period is freed. Returns 0, or -QUIRE_EAGAIN
+ * if timeout_ns (0: none) ran out.
+ */
 int quire_barrier(uint64_t timeout_ns);
 
 struct quire_memory_stats {

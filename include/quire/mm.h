@@ -21,29 +21,33 @@
 #define QUIRE_UNLIMITED UINT64_MAX
 
 struct quire_limits {
-	uint64_t address_space; /* bytes mapped (RLIMIT_AS): mmap, mremap, brk fail with ENOMEM,
-				   stacks don't grow */
-	uint64_t data;		/* bytes of private writable mappings and heap (RLIMIT_DATA) */
-	uint64_t stack;		/* bytes of a stack that grows (RLIMIT_STACK) */
-	uint64_t locked;	/* bytes locked (RLIMIT_MEMLOCK) */
-	uint64_t vmas;		/* number of VMAs (vm.max_map_count) */
+	/* Bytes mapped (RLIMIT_AS): mmap, mremap and brk fail with ENOMEM, stacks don't grow. */
+	uint64_t address_space;
+	uint64_t data;	 /* bytes of private writable mappings and heap (RLIMIT_DATA) */
+	uint64_t stack;	 /* bytes of a stack that grows (RLIMIT_STACK) */
+	uint64_t locked; /* bytes locked (RLIMIT_MEMLOCK) */
+	uint64_t vmas;	 /* number of VMAs (vm.max_map_count) */
 };
 
 struct quire_mm_config {
 	enum quire_mode mode;
-	/* The range of addresses, page-aligned; 0, 0: from 64 KiB to the end of the lower half that
-	 * the tables translate, less a page. */
+	/*
+	 * The range of addresses, page-aligned; 0, 0: from 64 KiB to the end of the lower half that
+	 * the tables translate, less a page.
+	 */
 	uint64_t start, end;
-	uint64_t mmap_top;  /* mmap without an address takes the highest gap below; 0: end. Falls
-			       back to above it */
-	uint64_t brk_start; /* where the heap begins; 0: brk always fails */
-	uint64_t stack_gap; /* bytes kept free below a growing stack; 0: 1 MiB */
+	/* mmap without an address takes the highest gap below, else the lowest above; 0: end. */
+	uint64_t mmap_top;
+	uint64_t brk_start;	    /* where the heap begins; 0: brk always fails */
+	uint64_t stack_gap;	    /* bytes kept free below a growing stack; 0: 1 MiB */
 	struct quire_limits limits; /* each 0: unlimited, but vmas 0: 65,530 */
 	bool no_speculation;	    /* begin with the run-time switch off */
 };
 
-/* config may be NULL: all zero. Returns 0, -QUIRE_EINVAL (range, alignment, mode), -QUIRE_ENOMEM.
- * Does not block. */
+/*
+ * config may be NULL: all zero. Does not block.
+ * Returns 0, -QUIRE_EINVAL (range, alignment, mode), or -QUIRE_ENOMEM.
+ */
 int quire_mm_create(const struct quire_mm_config *config, struct quire_mm **out);
 /* => no CPU runs the space, no call is in progress in it. Unmaps everything and frees it. */
 void quire_mm_destroy(struct quire_mm *mm);
@@ -60,8 +64,7 @@ int quire_fork(struct quire_mm *parent, struct quire_mm **child);
 int64_t quire_mmap(struct quire_mm *, uint64_t address, uint64_t length, int prot, int flags);
 int64_t quire_mremap(struct quire_mm *, uint64_t old, uint64_t old_length, uint64_t new_length,
 		     int flags, uint64_t new_address);
-/* The new end of the heap; the old one if it can't be (as the system call does, not as the libc
- * function). */
+/* Returns the new end of the heap; the old one if it can't be: the system call, not the libc's. */
 uint64_t quire_brk(struct quire_mm *, uint64_t address);
 
 /* Return 0 or a negative error. After munmap returns no CPU can touch the pages. */
@@ -89,8 +92,7 @@ int quire_pkey_free(struct quire_mm *, int key);
  */
 enum quire_verdict quire_fault(struct quire_mm *, uint64_t address, enum quire_access access);
 
-/* The run-time switch: off, each fault takes the classic path. Takes effect for faults that begin
- * later. */
+/* The run-time switch: off, each fault that begins from then on takes the classic path. */
 void quire_mm_set_speculation(struct quire_mm *, bool on);
 void quire_mm_set_limits(struct quire_mm *, const struct quire_limits *limits);
 void quire_mm_get_limits(struct quire_mm *, struct quire_limits *limits);
@@ -100,8 +102,7 @@ struct quire_vma_info {
 	int prot, key;
 	bool shared, locked, growsdown, dontfork, wipeonfork, heap, noreserve;
 };
-/* The first VMA that ends above the address. Returns 0, or -QUIRE_ENOMEM: there is none. Does not
- * block. */
+/* The first VMA that ends above the address. Returns 0, or -QUIRE_ENOMEM: none. Does not block. */
 int quire_vma_find(struct quire_mm *, uint64_t address, struct quire_vma_info *info);
 
 /*
@@ -112,9 +113,9 @@ int quire_vma_find(struct quire_mm *, uint64_t address, struct quire_vma_info *i
 size_t quire_mm_maps(struct quire_mm *, char *text, size_t size);
 
 /*
- * Check everything: tree, tables, reverse maps, counters, frame pool. => nothing runs in any space.
- * Returns NULL, or a description of the first thing that is wrong, in a static buffer. mm NULL:
- * every space and the pool.
+ * Check everything: tree, tables, reverse maps, counters; mm NULL: of every space, and the pool.
+ * Returns NULL, or what is wrong first, a constant string.
+ * => nothing runs in any space; the CPU is online
  */
 const char *quire_validate(struct quire_mm *mm);
 

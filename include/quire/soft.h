@@ -131,10 +131,7 @@ enum quire_soft_rmw {
 	QUIRE_SOFT_OR,
 	QUIRE_SOFT_XOR,
 };
-/*
- * Read-modify-write of 4 or 8 bytes, sequentially consistent: *value is the operand and receives
- * what was there.
- */
+/* 4 or 8 bytes, sequentially consistent: *value is the operand and receives what was there. */
 bool quire_soft_rmw(struct quire_soft_cpu *cpu, uint64_t address, unsigned size,
 		    enum quire_soft_rmw op, uint64_t *value);
 /* Compare and swap: *expected receives what was there; *swapped whether it was stored. */

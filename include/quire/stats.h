@@ -41,15 +41,14 @@
 	X(CLASSIC_NO_VMA, no_vma)	    /* no mapping: only the classic path says so */        \
 	X(CLASSIC_GROWTH, stack_growth)	    /* below a stack that may grow */                      \
 	X(CLASSIC_ACCESS, no_access)	    /* not allowed: only the classic path says so */       \
-	X(CLASSIC_VMA, vma_unsupported)	    /* this kind of mapping is not speculative */          \
+	X(CLASSIC_VMA, vma_unsupported)	    /* a call is about to put this mapping in place */     \
 	X(CLASSIC_RETRIES, retries)	    /* too many retries */                                 \
 	X(CLASSIC_MEMORY, no_memory)	    /* nothing to be had without waiting */                \
 	X(CLASSIC_CONTENDED, vma_contended) /* vma-lock: a writer has or wants the VMA */
 
 #define QUIRE_OTHERS(X)                                                                            \
-	X(LEAF_CONTENDED, leaf_contended) /* the leaf lock was not free at once */                 \
-	X(REVALIDATED, revalidated) /* the VMA was replaced, this address's mapping was not: went  \
-				       on */                                                       \
+	X(LEAF_CONTENDED, leaf_contended)  /* the leaf lock was not free at once */                \
+	X(REVALIDATED, revalidated)	   /* the VMA was replaced, this mapping was not */        \
 	X(RANGE_WAIT_FAULT, fault_waits)   /* classic faults that waited for a writer's range */   \
 	X(RANGE_WAIT_WRITER, writer_waits) /* writers that waited for a range */                   \
 	X(UNUSED_FRAME, unused_frames)	   /* frames prepared for nothing */                       \
@@ -89,8 +88,10 @@ struct quire_stats {
 	uint64_t vmas, mapped, locked, data; /* number; bytes */
 };
 
-/* mm NULL: totals over all spaces, dead ones included. A snapshot: exact when nothing runs. => the
- * CPU is online. Does not block. */
+/*
+ * mm NULL: totals over all spaces, dead ones included. A snapshot: exact when nothing runs.
+ * => the CPU is online. Does not block.
+ */
 void quire_stats(struct quire_mm *mm, struct quire_stats *stats);
 
 /* Names as in the tables above; NULL if out of range. */
@@ -104,12 +105,14 @@ struct quire_event {
 	uint64_t address;
 	struct quire_mm *mm; /* for comparison only: it may be gone */
 	uint16_t cpu;
-	uint16_t counter;  /* enum quire_counter; QUIRE_COUNTER_COUNT: a grace period stalls on CPU
-			      `address` */
+	/* enum quire_counter; QUIRE_COUNTER_COUNT: a grace period stalls on CPU `address`. */
+	uint16_t counter;
 	uint32_t sequence; /* counts up on each CPU */
 };
-/* The last events of a CPU, oldest first, at most `count`; returns how many. Events lost to the
- * ring's size show as gaps in sequence. */
+/*
+ * The last events of a CPU, oldest first, at most `count`; returns how many. Events lost to the
+ * ring's size show as gaps in sequence.
+ */
 size_t quire_events(unsigned cpu, struct quire_event *events, size_t count);
 
 #pragma GCC visibility pop

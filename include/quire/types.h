@@ -95,8 +95,10 @@ enum quire_access {
 	QUIRE_EXEC,
 };
 
-/* The outcome of a fault. A verdict against the access was decided by the classic path, with the
- * range of the page locked. */
+/*
+ * The outcome of a fault. A verdict against the access was decided by the classic path, with the
+ * range of the page locked.
+ */
 enum quire_verdict {
 	QUIRE_FAULT_DONE = 0, /* resolved: repeat the access */
 	QUIRE_FAULT_MAPERR,   /* nothing is mapped there (SIGSEGV, SEGV_MAPERR) */

@@ -23,9 +23,7 @@
 #define PTE_NONE 0ull
 
 #define SOFT_MAPPED 0x001ull
-#define SOFT_READ 0x002ull
-#define SOFT_WRITE 0x004ull
-#define SOFT_EXEC 0x008ull
+#define SOFT_RIGHTS_SHIFT 1
 #define SOFT_ACCESSED 0x020ull
 #define SOFT_DIRTY 0x040ull
 #define SOFT_HUGE 0x080ull
@@ -37,8 +35,10 @@
 struct port_space {
 	uint64_t root_pfn;
 	unsigned levels;
-	/* CPUs that may hold translations of this space: bit set before the first translation,
-	 * cleared after the last was dropped. */
+	/*
+	 * CPUs that may hold translations of this space: bit set before the first translation,
+	 * cleared after the last was dropped.
+	 */
 	_Atomic uint64_t cpus[MAX_CPUS / 64];
 };
 
@@ -98,7 +98,8 @@ static inline void port_copy_page(void *to, const void *from)
 
 static inline pte pte_make(uint64_t pfn, unsigned rights, unsigned key)
 {
-	return pfn << 12 | (uint64_t)rights << 1 | (uint64_t)key << SOFT_KEY_SHIFT | SOFT_MAPPED;
+	return pfn << 12 | (uint64_t)rights << SOFT_RIGHTS_SHIFT | (uint64_t)key << SOFT_KEY_SHIFT |
+	       SOFT_MAPPED;
 }
 
 static inline bool pte_is_mapped(pte e)
@@ -108,7 +109,7 @@ static inline bool pte_is_mapped(pte e)
 
 static inline unsigned pte_rights(pte e)
 {
-	return (unsigned)(e >> 1) & 7u;
+	return (unsigned)(e >> SOFT_RIGHTS_SHIFT) & 7u;
 }
 
 static inline unsigned pte_key(pte e)

@@ -6,7 +6,8 @@
  *                      ▲                            │no         │something changed
  *                      └──── pause ◄── a few times ─┼───────────┤
  *                                                   ▼           ▼
- *     classic:      lock the range of the page, shared { the same, until it is certain } ──► done, or a verdict
+ *     classic:      range of the page locked, shared { the same, until it is certain }
+ *                                                                      └──► done, or a verdict
  *
  * Only the classic path gives a verdict against the access: with the range locked no writer is at
  * work on this address, so "nothing is mapped" and "not allowed" are the truth (H58). It waits for
@@ -57,7 +58,7 @@ static enum outcome look_up(struct fault *f)
 		return classic(f, above && above->flags & VMA_GROWSDOWN ? QUIRE_CLASSIC_GROWTH
 									: QUIRE_CLASSIC_NO_VMA);
 	}
-	/* Acquire: pairs with the stores of vma_set_live and vma_retire. */
+	/* Acquire: pairs with the stores of space_set_live and retire. */
 	seq = at_load_acquire(&f->vma->seq);
 	if (unlikely(seq != VMA_LIVE)) {
 		if (seq == VMA_PENDING)

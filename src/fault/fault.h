@@ -24,8 +24,10 @@ struct fault {
 	enum quire_kind kind;	   /* of a success */
 	enum quire_counter reason; /* of anything else */
 
-	/* Prepared, and handed from one attempt to the next and to the classic path. At most one of
-	   each: that is the bound on what all CPUs together can have prepared for nothing. */
+	/*
+	 * Prepared, and handed from one attempt to the next and to the classic path. At most one of
+	 * each: that is the bound on what all CPUs together can have prepared for nothing.
+	 */
 	struct frame *page; /* nobody else knows it */
 	bool page_zeroed;
 	struct frame *table;

@@ -4,7 +4,7 @@
  * the baselines.
  *
  *   the entry holds        read, execute              write
- *   ------------------     -----------------------    -------------------------------------------------
+ *   ------------------     -----------------------    ---------------------------------------
  *   nothing                1  zero page               2  fresh zeroed frame
  *   the zero page          3  rights (if narrower)    4  replaced by a fresh zeroed frame
  *   a frame of its own     3  rights (if narrower)    5  rights: "reuse"
@@ -19,10 +19,10 @@
  * address until the flush; and the page to be copied could still be written to through a
  * translation from before it was write-protected (H40, H41, Q1, Q5). So they go in two steps:
  *
- *      lock; check; entry ──► busy; unlock          from here on nobody gets a translation of this page
+ *      lock; check; entry ──► busy; unlock          from here on nobody gets a translation of it
  *      flush the page on all CPUs of the space      from here on nobody has one
  *      copy                                         what is copied cannot change
- *      lock; check the mapping; busy ──► new; unlock      or, if the mapping changed: busy ──► the old entry, and again
+ *      lock; check; busy ──► new; unlock            the mapping changed: the old entry, and again
  *
  * The busy entry belongs to this fault, and with it the old entry's reference: every other fault
  * and every sweep that meets it unlocks, pauses and comes again. It stands for a bounded time, in
@@ -31,8 +31,8 @@
  * the store. That makes the copy right, but not the moment after it; and it is two more
  * mechanisms.)
  *
- * The check (check, then store) is fault_mapping_holds, under the leaf lock: the VMA is still live;
- * or it was replaced, and what is mapped at this address is the same as before.
+ * The check (check, then store) is mapping_holds, under the leaf lock: the VMA is still live; or it
+ * was replaced, and what is mapped at this address is the same as before.
  */
 #include "fault/fault.h"
 
@@ -71,15 +71,13 @@ static enum outcome done(struct fault *f, enum quire_kind kind)
 /*
  * Is what is mapped at the address what the fault relies on? Moves on to the VMA that is there now
  * if it says the same.
- * => leaf lock (or the lock of the parent that a table is hooked into) held: publish, then sweep;
- * check, then store
+ * => leaf lock (or the lock of the parent that a table is hooked into) held
  */
 static bool mapping_holds(struct fault *f)
 {
 	struct vma *now;
 
-	/* Acquire: pairs with the release stores of vma_retire; who sees a VMA retired sees the
-	 * tree without it. */
+	/* Acquire: pairs with retire's store. Who sees a VMA retired sees the tree without it. */
 	if (likely(at_load_acquire(&f->vma->seq) == VMA_LIVE))
 		return true;
 	now = tree_find(&f->mm->tree, f->address);
@@ -91,7 +89,9 @@ static bool mapping_holds(struct fault *f)
 	return true;
 }
 
-/* Lock the leaf and check the truths. => on FAULT_OK the leaf is locked, on anything else it is not
+/*
+ * Lock the leaf and check the truths.
+ * => on FAULT_OK the leaf is locked, on anything else it is not
  */
 static enum outcome lock_leaf(struct fault *f, struct walk *w, pte expected)
 {
@@ -101,8 +101,7 @@ static enum outcome lock_leaf(struct fault *f, struct walk *w, pte expected)
 	if (unlikely(!table_lock(w->table)))
 		count(f, QUIRE_LEAF_CONTENDED);
 	now = at_load(w->slot);
-	/* The accessed and dirty marks may be set by the CPU's walker at any time: they are not
-	 * compared (Q13). */
+	/* Accessed and dirty are not compared: the CPU's walker sets them at any time (Q13). */
 	if (unlikely(at_load(&w->table->u.table.dead)))
 		reason = QUIRE_RETRY_TABLE;
 	else if (unlikely(now != expected &&
@@ -156,7 +155,6 @@ static pte map_page(struct fault *f)
 static enum outcome first_touch(struct fault *f, struct walk *w)
 {
 	bool write = f->access == QUIRE_WRITE;
-	struct trace_block *trace;
 	enum outcome outcome;
 	pte entry;
 
@@ -167,15 +165,13 @@ static enum outcome first_touch(struct fault *f, struct walk *w)
 		return outcome;
 	if (write) {
 		entry = map_page(f);
-		trace = mm_trace(f->mm);
-		at_store(&trace->anonymous, at_load(&trace->anonymous) + 1);
+		trace_add(&mm_trace(f->mm)->anonymous, 1);
 	} else {
 		entry = pte_accessed(pte_make(frame_pfn(frame_zero),
 					      vma_rights(f->vma) & ~RIGHT_WRITE, f->vma->key));
 	}
 	w->table->u.table.used++;
-	/* Release: pairs with the acquire loads of walkers; who sees the entry sees the page's
-	 * contents. */
+	/* Release: pairs with walkers' acquire loads. Who sees the entry sees the page's bytes. */
 	at_store_release(w->slot, entry);
 	table_unlock(w->table);
 	return done(f, write ? QUIRE_KIND_FIRST_WRITE : QUIRE_KIND_ZERO_READ);
@@ -188,8 +184,8 @@ static enum outcome widen(struct fault *f, struct walk *w, unsigned rights, enum
 
 	/* By exchange: the CPU's walker may set a mark in between (Q13). */
 	do {
-		new = pte_accessed(pte_make(pte_pfn(old), rights, f->vma->key));
-		if (pte_is_dirty(old) || (rights & RIGHT_WRITE && f->access == QUIRE_WRITE))
+		new = pte_accessed(pte_change(old, rights, f->vma->key));
+		if (rights & RIGHT_WRITE && f->access == QUIRE_WRITE)
 			new = pte_dirty(new);
 	} while (!at_cas(w->slot, &old, new));
 	table_unlock(w->table);
@@ -199,7 +195,6 @@ static enum outcome widen(struct fault *f, struct walk *w, unsigned rights, enum
 /* Cases 4 and 6. `source` is the frame to be copied; NULL: the zero page. */
 static enum outcome replace(struct fault *f, struct walk *w, pte expected, struct frame *source)
 {
-	struct trace_block *trace;
 	enum outcome outcome;
 	bool holds;
 	pte old;
@@ -221,13 +216,12 @@ static enum outcome replace(struct fault *f, struct walk *w, pte expected, struc
 	/* The leaf can't have died: it holds our busy entry. */
 	table_lock(w->table);
 	holds = mapping_holds(f);
-	trace = mm_trace(f->mm);
-	trace_count(&trace->counters[QUIRE_FLUSHES]);
+	count(f, QUIRE_FLUSHES);
 	if (likely(holds)) {
 		if (source)
 			rmap_remove(source, &f->mm->tables, f->address);
 		else
-			at_store(&trace->anonymous, at_load(&trace->anonymous) + 1);
+			trace_add(&mm_trace(f->mm)->anonymous, 1);
 		old = map_page(f);
 	}
 	at_store_release(w->slot, old); /* as in first_touch */
@@ -285,8 +279,7 @@ static enum outcome present(struct fault *f, struct walk *w, pte entry)
 	return widen(f, w, rights, QUIRE_KIND_RIGHTS);
 }
 
-/* Hook a table where the walk found none (§4.4 of docs/design.md). FAULT_OK: walk again, something
- * is there now. */
+/* Hook a table where the walk found none (docs/design.md, 4.4). FAULT_OK: walk again. */
 static enum outcome add_table(struct fault *f, struct walk *w)
 {
 	enum hook_status status = HOOK_DEAD;

@@ -34,7 +34,7 @@ struct frame *frame_of_bytes(const void *p)
 	return frame_of(pfn);
 }
 
-/* ---- the buddy allocator ---- */
+/* --- the buddy allocator --- */
 
 static void list_add(struct pool *pool, struct frame *frame, unsigned order)
 {
@@ -118,7 +118,7 @@ void pool_give(struct pool *pool, struct frame *frame, unsigned order)
 	list_add(pool, frame_of(pfn), order);
 }
 
-/* ---- start ---- */
+/* --- start --- */
 
 /* The whole pages of a range: [*first, *last), possibly none. */
 static void whole_pages(const struct quire_memory *range, uint64_t *first, uint64_t *last)
@@ -264,7 +264,7 @@ int frame_init(const struct quire_memory *ranges, size_t count, unsigned nodes, 
 	return 0;
 }
 
-/* ---- figures ---- */
+/* --- figures --- */
 
 void frame_stats(struct frame_stats *stats)
 {

@@ -3,8 +3,10 @@
  * Physical memory: 64-byte descriptors, a buddy allocator for each NUMA node, per-CPU stocks in
  * front of it.
  *
- *     frame_alloc ──► this CPU's stock (64 frames, no lock) ──► the node's buddy lists (RANK_POOL), then other nodes'
- *     frame_alloc_zeroed ──► this CPU's stock of zeroed frames, which frame_idle refills ──► frame_alloc, and clear
+ *     frame_alloc ──► this CPU's stock (64 frames, no lock)
+ *                         └─► the node's buddy lists (RANK_POOL), then other nodes'
+ *     frame_alloc_zeroed ──► this CPU's stock of zeroed frames, which frame_idle refills
+ *                         └─► frame_alloc, and clear
  *
  * Descriptors are type-stable: `refs` of a frame can be looked at, and raised from a value that is
  * not 0, by whoever read a frame number in an entry, however stale. 0 means free (or the tail of a
@@ -125,7 +127,8 @@ struct frame *frame_of_bytes(const void *p);
 struct frame *frame_alloc(unsigned order);
 /*
  * One frame, all zero. *was_ready (may be NULL) says whether it came from the stock of zeroed
- * frames. => as frame_alloc
+ * frames.
+ * => as frame_alloc
  */
 struct frame *frame_alloc_zeroed(bool *was_ready);
 

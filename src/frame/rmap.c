@@ -5,7 +5,7 @@
  * Who may touch u.page of a frame:
  *
  *   refs 1       its only mapping's leaf lock is enough
- *   refs > 1     the frame's lock, and a leaf lock under which one of its mappings is (for the change of that mapping)
+ *   refs > 1     the frame's lock; to change a mapping, its leaf lock as well
  *
  * Why refs 1, read under the leaf lock of a mapping of the frame, stays true for the mappings until
  * that lock is released: each mapping holds a reference, and the one there is, is ours. A further
@@ -15,9 +15,8 @@
  * come at any moment (frame_try_get by a reader of this entry, or by a stale one), raising refs at
  * our back, but a pin never touches u.page.
  *
- * Acquire: whoever took other mappings away did so under
- * the frame's lock and then put their references (release); having seen refs 1, we see that the
- * list is empty.
+ * Acquire: whoever took other mappings away did so under the frame's lock and then put their
+ * references (release); having seen refs 1, we see that the list is empty.
  */
 #include "frame/rmap.h"
 #include "frame/slab.h"
@@ -69,8 +68,11 @@ void rmap_add(struct frame *frame, struct tables *tables, uint64_t address, stru
 	spin_unlock(&frame->u.page.lock);
 }
 
-/* Take one mapping out of several, or the last one. Returns the entry that is no longer needed, if
- * any. => frame's lock held */
+/*
+ * Take one mapping out of several, or the last one. Returns the entry that is no longer needed, if
+ * any.
+ * => frame's lock held
+ */
 static struct rmap *take_out(struct frame *frame, const struct tables *tables, uint64_t address)
 {
 	struct rmap **link, *entry;

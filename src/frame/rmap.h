@@ -8,7 +8,8 @@
  * mapping, also under the frame's own lock (RANK_RMAP). Each mapping holds one reference; a pin
  * (frame_try_get) holds one too, but gives no right to look at the reverse map.
  *
- *     descriptor: (tables, address) ──more──► rmap (tables, address) ──► rmap ... ──► NULL     mapcount = 1 + length of the list
+ *     descriptor: (tables, address) ──more──► rmap (tables, address) ──► rmap ... ──► NULL
+ *     mapcount = 1 + length of the list
  */
 #ifndef QUIRE_FRAME_RMAP_H
 #define QUIRE_FRAME_RMAP_H
@@ -48,7 +49,8 @@ void rmap_free(struct rmap *);
 void rmap_add(struct frame *, struct tables *, uint64_t address, struct rmap *entry);
 /*
  * The mapping (tables, address) is gone; its reference is the caller's now, to be put after the
- * flush. => leaf lock held. A frame with refs 1 is exclusive: no lock is taken.
+ * flush. A frame with refs 1 is exclusive: no lock is taken.
+ * => leaf lock held
  */
 void rmap_remove(struct frame *, const struct tables *, uint64_t address);
 /* The mapping has moved. => both leaf locks held. */

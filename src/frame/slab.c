@@ -46,7 +46,7 @@ void slab_init(struct slab *slab, const char *name, uint32_t size, void *magazin
 		slab->magazines[cpu].count = 0;
 }
 
-/* ---- what debug builds know of an object ---- */
+/* --- what debug builds know of an object --- */
 
 static uint32_t object_index(const struct slab *slab, const void *object)
 {
@@ -104,7 +104,7 @@ static void note_freed(struct slab *slab, void *object)
 #define note_freed(slab, object) ((void)(slab), (void)(object))
 #endif
 
-/* ---- partial frames: all under slab->lock ---- */
+/* --- partial frames: all under slab->lock --- */
 
 static void partial_add(struct slab *slab, struct frame *frame)
 {
@@ -171,7 +171,7 @@ static __attribute__((noinline)) void spill(struct slab *slab, struct slab_magaz
 		magazine->objects[i] = magazine->objects[i + count];
 }
 
-/* ---- objects ---- */
+/* --- objects --- */
 
 /* A frame of free objects, lowest address first; NULL: no memory. */
 static struct frame *make_frame(struct slab *slab)
@@ -257,7 +257,7 @@ uint64_t slab_drain(struct slab *slab)
 	return objects;
 }
 
-/* ---- the validator ---- */
+/* --- the validator --- */
 
 static bool is_object(const struct slab *slab, const void *p)
 {

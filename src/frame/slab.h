@@ -18,8 +18,8 @@ struct slab_magazine {
 
 struct slab {
 	/* Constant after slab_init. */
-	const char *name;
-	uint32_t size; /* a multiple of 16, 32 to 2,048; one of 64 aligns the objects to 64 */
+	const char *name; /* for whoever looks with a debugger */
+	uint32_t size;	  /* a multiple of 16, 32 to 2,048; one of 64 aligns the objects to 64 */
 	uint32_t per_frame;
 	struct slab_magazine *magazines; /* one for each CPU */
 	uint32_t cpus;
@@ -34,9 +34,9 @@ size_t slab_memory(unsigned cpus);
 /* `size` is rounded up to a multiple of 16, and to 32. */
 void slab_init(struct slab *, const char *name, uint32_t size, void *magazines, unsigned cpus);
 /*
- * Uninitialised memory, or NULL. => pinned; takes at most RANK_POOL; never sleeps.
- * Debug builds fill what is freed with SLAB_POISON, and panic when an object is freed twice or was
- * written to after it was freed.
+ * Uninitialised memory, or NULL. Debug builds fill what is freed with SLAB_POISON, and panic when
+ * an object is freed twice or was written to after it was freed.
+ * => pinned; takes at most RANK_POOL; never sleeps
  */
 #define SLAB_POISON 0x5a
 void *slab_alloc(struct slab *);
@@ -44,7 +44,8 @@ void *slab_alloc(struct slab *);
 void slab_free(struct slab *, void *object);
 /*
  * Empty every CPU's magazine and give empty frames back. Returns the number of objects still
- * allocated. => nothing else runs
+ * allocated.
+ * => nothing else runs
  */
 uint64_t slab_drain(struct slab *);
 /* => nothing else runs. NULL, or what is wrong. */

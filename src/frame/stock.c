@@ -2,8 +2,8 @@
 /*
  * The CPUs' stocks: taking and giving back single frames without a lock.
  *
- *     frame_alloc ◄── frames[0..count) ◄──STOCK_BATCH── pools        the top is warm: taken first
- *     frame_put   ──► frames[0..count) ──STOCK_BATCH──► pools        the bottom is cold: given back first
+ *     frame_alloc ◄── frames[0..count) ◄──STOCK_BATCH── pools     the top is warm: taken first
+ *     frame_put   ──► frames[0..count) ──STOCK_BATCH──► pools     the bottom is cold: goes first
  *     frame_alloc_zeroed ◄── zeroed_frames[] ◄── frame_idle
  *
  * A stock belongs to its CPU: who is pinned there touches it with plain accesses. A frame of
@@ -228,8 +228,10 @@ static __attribute__((noinline)) void give_slowly(struct stock *stock, struct fr
 
 void frame_put(struct frame *frame)
 {
-	/* Release: what was done under this reference; acquire, by the last: what was done under
-	 * the others. Pairs with itself. */
+	/*
+	 * Release: what was done under this reference; acquire, by the last: what was done under
+	 * the others. Pairs with itself.
+	 */
 	uint32_t refs = at_sub(&frame->refs, 1u);
 
 	struct stock *stock;

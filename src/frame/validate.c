@@ -70,8 +70,10 @@ static const char *check_pools(struct census *lists)
 	return NULL;
 }
 
-/* Nothing uses `u` of a frame in stock: each place writes its address there, and a frame in two
- * places has only one of them. */
+/*
+ * Nothing uses `u` of a frame in stock: each place writes its address there, and a frame in two
+ * places has only one of them.
+ */
 static void **mark_of(struct frame *frame)
 {
 	return (void **)(void *)&frame->u.pad[0];

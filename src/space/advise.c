@@ -2,11 +2,13 @@
 /*
  * madvise. Four kinds of advice:
  *
- *   taking pages away now     DONTNEED, DONTNEED_LOCKED, FREE: nothing is published, since the mapping stays; the sweep alone does
- *                             it. (FREE may free at any time; here it does so at once.)
+ *   taking pages away now     DONTNEED, DONTNEED_LOCKED, FREE: nothing is published, since the
+ *                             mapping stays; the sweep alone does it. (FREE may free at any time;
+ *                             here it does so at once.)
  *   faulting pages in         POPULATE_READ, POPULATE_WRITE
- *   remembered in the VMA     DONTFORK, WIPEONFORK, RANDOM, DONTDUMP, ... and their opposites: an edit
- *   of no effect yet          WILLNEED, COLD, PAGEOUT, for private anonymous memory that is not swapped: checked, and accepted
+ *   remembered in the VMA     DONTFORK, WIPEONFORK, RANDOM, ... and their opposites: an edit
+ *   of no effect yet          WILLNEED, COLD, PAGEOUT, for private anonymous memory that is not
+ *                             swapped: checked, and accepted
  *
  * A hole does not end the call: it goes on behind it and returns ENOMEM at the end.
  */
@@ -95,8 +97,8 @@ static int advise_range(struct quire_mm *mm, uint64_t start, uint64_t end, int a
 	int error = 0, hole = 0;
 
 	while (start < end && !error) {
+		struct span part = { start, end };
 		const struct vma *vma;
-		uint64_t from, stop = end;
 		bool ended = false;
 
 		space_edit_begin(mm);
@@ -104,19 +106,20 @@ static int advise_range(struct quire_mm *mm, uint64_t start, uint64_t end, int a
 		if (!vma || vma->start > start)
 			hole = -QUIRE_ENOMEM;
 		if (vma && vma->start < end) {
-			from = vma->start > start ? vma->start : start;
-			stop = vma->end < end ? vma->end : end;
-			error = advise_vma(mm, vma, from, stop, advice, &ended);
+			part = vma_part(vma, start, end);
+			error = advise_vma(mm, vma, part.start, part.end, advice, &ended);
 		}
 		if (!ended)
 			space_edit_end(mm);
-		start = stop;
+		start = part.end;
 	}
 	return error ? error : hole;
 }
 
-/* Where the VMA at `start` ends, or an error: there is none (a stack does not grow for it), or it
- * lacks the right. */
+/*
+ * Where the VMA at `start` ends, or an error: there is none (a stack does not grow for it), or it
+ * lacks the right.
+ */
 static int populatable(struct quire_mm *mm, uint64_t start, uint32_t right, uint64_t *stop)
 {
 	const struct vma *vma;

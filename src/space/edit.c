@@ -69,8 +69,10 @@ static void write_lock(struct vma *vma)
 
 static void retire(struct vma *vma)
 {
-	/* Release: pairs with the acquire loads of mapping_holds and look_up. The tree without the
-	 * VMA is published already. */
+	/*
+	 * Release: pairs with the acquire loads of mapping_holds and look_up. The tree without the
+	 * VMA is published already.
+	 */
 	at_store_release(&vma->seq, VMA_RETIRED);
 	grace_defer(&vma->deferred, free_retired);
 }
@@ -121,8 +123,7 @@ static bool same_attributes(const struct vma *vma, const struct vma_attributes *
 	       vma->key == as->key;
 }
 
-/* What comes in place of the window: the pieces at the edges, the new mapping, merged where they
- * are equal. */
+/* What comes in place of the window: the pieces at the edges and the new mapping, merged. */
 static void plan(const struct tree *tree, struct edit *edit, uint64_t start, uint64_t end,
 		 const struct vma_attributes *as)
 {
@@ -137,13 +138,13 @@ static void plan(const struct tree *tree, struct edit *edit, uint64_t start, uin
 	edit->low = cut_left || merge_left ? left->start : start;
 	edit->high = cut_right || merge_right ? right->end : end;
 	if (cut_left && !merge_left) {
-		kept = (struct vma_attributes){ left->flags, left->key, false };
+		kept = vma_attributes(left);
 		add(edit, left->start, start, &kept);
 	}
 	if (as)
 		add(edit, merge_left ? left->start : start, merge_right ? right->end : end, as);
 	if (cut_right && !merge_right) {
-		kept = (struct vma_attributes){ right->flags, right->key, false };
+		kept = vma_attributes(right);
 		add(edit, end, right->end, &kept);
 	}
 }
@@ -152,26 +153,9 @@ static uint64_t count_window(const struct tree *tree, const struct edit *edit)
 {
 	uint64_t count = 0;
 
-	for (const struct vma *vma = tree_next(tree, edit->low); vma && vma->start < edit->high;
-	     vma = tree_next(tree, vma->end))
+	for_each_vma(vma, tree, edit->low, edit->high)
 		count++;
 	return count;
-}
-
-/* Have everything for an edit of the version `tree`. False: no memory, and nothing is left over. */
-static bool prepare(const struct tree *tree, struct edit *edit, uint64_t start, uint64_t end,
-		    const struct vma_attributes *as)
-{
-	edit->count = 0;
-	edit->failed = false;
-	plan(tree, edit, start, end, as);
-	edit->replaced = count_window(tree, edit);
-	if (!edit->failed &&
-	    tree_prepare(tree, &edit->tree, edit->low, edit->high, edit->added, edit->count))
-		return true;
-	while (edit->count)
-		vma_free(edit->added[--edit->count]);
-	return false;
 }
 
 static void drop(struct edit *edit)
@@ -181,20 +165,31 @@ static void drop(struct edit *edit)
 		vma_free(edit->added[--edit->count]);
 }
 
+/* Have everything for an edit of the version `tree`. False: no memory, and nothing is left over. */
+static bool prepare(const struct tree *tree, struct edit *edit, uint64_t start, uint64_t end,
+		    const struct vma_attributes *as)
+{
+	*edit = (struct edit){ .count = 0 };
+	plan(tree, edit, start, end, as);
+	edit->replaced = count_window(tree, edit);
+	if (!edit->failed &&
+	    tree_prepare(tree, &edit->tree, edit->low, edit->high, edit->added, edit->count))
+		return true;
+	drop(edit);
+	return false;
+}
+
 static void commit(struct quire_mm *mm, struct edit *edit)
 {
 	struct tree old = mm->tree;
-	struct vma *vma;
 
 	if (mm->mode == QUIRE_VMA_LOCK)
-		for (vma = tree_next(&old, edit->low); vma && vma->start < edit->high;
-		     vma = tree_next(&old, vma->end))
+		for_each_vma(vma, &old, edit->low, edit->high)
 			write_lock(vma);
 	tree_commit(&mm->tree, &edit->tree);
 	for (unsigned i = 0; i < edit->count; i++)
 		space_account(mm, edit->added[i], 1);
-	for (vma = tree_next(&old, edit->low); vma && vma->start < edit->high;
-	     vma = tree_next(&old, vma->end)) {
+	for_each_vma(vma, &old, edit->low, edit->high) {
 		space_account(mm, vma, -1);
 		retire(vma);
 	}
@@ -250,7 +245,7 @@ int space_exchange(struct quire_mm *mm, uint64_t from, uint64_t from_end,
 int space_change(struct quire_mm *mm, const struct vma *vma, uint64_t start, uint64_t end,
 		 uint32_t flags, uint32_t key)
 {
-	struct vma_attributes as = { flags, key, false };
+	struct vma_attributes as = { .flags = flags, .key = key };
 
 	if (vma->flags == flags && vma->key == key)
 		return 0;
@@ -259,17 +254,15 @@ int space_change(struct quire_mm *mm, const struct vma *vma, uint64_t start, uin
 
 void space_set_live(struct quire_mm *mm, uint64_t start)
 {
-	struct vma_attributes as = { .pending = false };
 	struct vma *vma, *left, *right;
+	struct vma_attributes as;
 
 	space_edit_begin(mm);
 	vma = tree_find(&mm->tree, start);
 	assert_debug(vma && at_load(&vma->seq) == VMA_PENDING);
-	/* Release: pairs with look_up's acquire. Whoever may use the VMA sees the entries that were
-	 * moved there. */
+	/* Release: pairs with look_up's acquire. Who may use the VMA sees what was moved there. */
 	at_store_release(&vma->seq, VMA_LIVE);
-	as.flags = vma->flags;
-	as.key = vma->key;
+	as = vma_attributes(vma);
 	left = tree_prev(&mm->tree, vma->start);
 	right = tree_find(&mm->tree, vma->end);
 	if ((left && left->end == vma->start && same_attributes(left, &as)) ||
@@ -283,20 +276,6 @@ bool space_occupied(const struct quire_mm *mm, uint64_t start, uint64_t end)
 	const struct vma *vma = tree_next(&mm->tree, start);
 
 	return vma && vma->start < end;
-}
-
-bool space_covered(const struct quire_mm *mm, uint64_t start, uint64_t end)
-{
-	struct tree tree = tree_snapshot(&mm->tree);
-
-	while (start < end) {
-		const struct vma *vma = tree_find(&tree, start);
-
-		if (!vma)
-			return false;
-		start = vma->end;
-	}
-	return true;
 }
 
 int space_may_map(const struct quire_mm *mm, uint64_t pages, uint32_t flags, uint64_t less)
@@ -314,16 +293,15 @@ int space_may_write(const struct quire_mm *mm, uint64_t pages)
 	return mm->data + pages > mm->limits.data >> PAGE_SHIFT ? -QUIRE_ENOMEM : 0;
 }
 
-uint64_t space_mapped(const struct quire_mm *mm, uint64_t start, uint64_t end)
+uint64_t space_mapped(const struct quire_mm *mm, uint64_t start, uint64_t end, uint32_t flags)
 {
 	uint64_t pages = 0;
 
-	for (const struct vma *vma = tree_next(&mm->tree, start); vma && vma->start < end;
-	     vma = tree_next(&mm->tree, vma->end)) {
-		uint64_t from = vma->start > start ? vma->start : start;
-		uint64_t to = vma->end < end ? vma->end : end;
+	for_each_vma(vma, &mm->tree, start, end) {
+		struct span part = vma_part(vma, start, end);
 
-		pages += (to - from) >> PAGE_SHIFT;
+		if ((vma->flags & flags) == flags)
+			pages += (part.end - part.start) >> PAGE_SHIFT;
 	}
 	return pages;
 }

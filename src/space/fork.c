@@ -25,9 +25,7 @@
 
 #include "frame/rmap.h"
 
-/* --- the layout
- * --------------------------------------------------------------------------------------------------
- */
+/* --- the layout --- */
 
 static void free_copies(struct deferred *first)
 {
@@ -39,15 +37,18 @@ static void free_copies(struct deferred *first)
 	}
 }
 
-/* Copies of the VMAs that a child inherits, in order, chained through `deferred`. False: no memory,
- * and nothing is left over. => in a section */
+/*
+ * Copies of the VMAs that a child inherits, in order, chained through `deferred`. False: no memory,
+ * and nothing is left over.
+ * => in a section
+ */
 static bool copy_vmas(const struct tree *tree, struct deferred **first, size_t *count)
 {
 	struct deferred **last = first;
 	struct vma *copy;
 
 	*count = 0;
-	for (const struct vma *vma = tree_next(tree, 0); vma; vma = tree_next(tree, vma->end)) {
+	for_each_vma(vma, tree, 0, UINT64_MAX) {
 		if (vma->flags & VMA_DONTFORK)
 			continue;
 		copy = vma_new(vma->start, vma->end, vma->flags & ~(VMA_LOCKED | VMA_ONFAULT),
@@ -95,17 +96,14 @@ static int copy_layout(struct quire_mm *parent, struct quire_mm *child)
 	}
 	/* The child is in the list of spaces already: somebody may be summing up. */
 	spin_lock(&child->tree_lock, RANK_TREE);
-	for (const struct vma *vma = tree_next(&child->tree, 0); vma;
-	     vma = tree_next(&child->tree, vma->end))
+	for_each_vma(vma, &child->tree, 0, UINT64_MAX)
 		space_account(child, vma, 1);
 	spin_unlock(&child->tree_lock);
 	section_leave();
 	return copied ? 0 : -QUIRE_ENOMEM;
 }
 
-/* --- the pages
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- the pages --- */
 
 /* The same frame for both, writable for neither. => both leaves locked. False: no memory */
 static bool share(struct sweep *s, struct quire_mm *child, slot *at, pte *entry)
@@ -121,12 +119,7 @@ static bool share(struct sweep *s, struct quire_mm *child, slot *at, pte *entry)
 		return false;
 	/* By exchange: the CPU's walker may set a mark in between (Q13). */
 	do {
-		shared = pte_make(pte_pfn(*entry), pte_rights(*entry) & ~RIGHT_WRITE,
-				  pte_key(*entry));
-		if (pte_is_accessed(*entry))
-			shared = pte_accessed(shared);
-		if (pte_is_dirty(*entry))
-			shared = pte_dirty(shared);
+		shared = pte_change(*entry, pte_rights(*entry) & ~RIGHT_WRITE, pte_key(*entry));
 	} while (shared != *entry && !at_cas(at, entry, shared));
 	*entry = shared;
 	rmap_add(frame, &child->tables, s->address, rmap);
@@ -138,11 +131,9 @@ static bool share(struct sweep *s, struct quire_mm *child, slot *at, pte *entry)
 /* => both leaves locked. False: no memory */
 static bool copy_entries(struct sweep *s, struct quire_mm *child, struct frame *to)
 {
-	uint64_t end = s->leaf->u.table.base + table_span(0);
 	slot *source = table_slot(s->leaf, s->address), *target = table_slot(to, s->address);
+	uint64_t end = sweep_leaf_end(s);
 
-	if (end > s->end)
-		end = s->end;
 	for (; s->address < end; s->address += PAGE_SIZE, source++, target++) {
 		pte entry = at_load(source);
 
@@ -163,20 +154,21 @@ static bool copy_entries(struct sweep *s, struct quire_mm *child, struct frame *
 static bool copy_leaf(struct sweep *s, struct quire_mm *child)
 {
 	struct frame *to = table_make_leaf(&child->tables, s->address);
-	_Atomic int64_t *anonymous = &mm_trace(child)->anonymous;
 	bool copied = true;
 
 	if (!to)
 		return false;
-	/* Parent before child: nobody who holds a leaf of a child that is not public waits for one
-	 * of the parent's. */
+	/*
+	 * Parent before child: nobody who holds a leaf of a child that is not public waits for one
+	 * of the parent's.
+	 */
 	table_lock(s->leaf);
 	spin_lock(&to->u.table.lock, RANK_LEAF_2);
 	if (!at_load(&s->leaf->u.table.dead))
 		copied = copy_entries(s, child, to);
 	spin_unlock(&to->u.table.lock);
 	table_unlock(s->leaf);
-	at_store(anonymous, at_load(anonymous) - s->unmapped);
+	trace_add(&mm_trace(child)->anonymous, -s->unmapped);
 	s->unmapped = 0;
 	return copied;
 }
@@ -209,9 +201,8 @@ static int copy_all(struct quire_mm *parent, struct quire_mm *child)
 
 	sweep_begin(&s, parent, 0, 0);
 	/* The child's layout is a copy that nobody changes. */
-	for (const struct vma *vma = tree_next(&child->tree, 0); vma && copied;
-	     vma = tree_next(&child->tree, vma->end))
-		if (!(vma->flags & VMA_WIPEONFORK))
+	for_each_vma(vma, &child->tree, 0, UINT64_MAX)
+		if (copied && !(vma->flags & VMA_WIPEONFORK))
 			copied = copy_pages(&s, child, vma->start, vma->end);
 	gather_finish(&s.gather);
 	return copied ? 0 : -QUIRE_ENOMEM;
@@ -229,8 +220,7 @@ static void exclude_faults(struct quire_mm *mm)
 	at_store(&mm->forking, true);
 	at_fence();
 	/* Only this call edits the tree: the space is locked exclusively. */
-	for (const struct vma *vma = tree_next(&mm->tree, 0); vma;
-	     vma = tree_next(&mm->tree, vma->end))
+	for_each_vma(vma, &mm->tree, 0, UINT64_MAX)
 		while (at_load_acquire(&vma->readers) != 0) /* pairs with vma_read_done */
 			port_pause(turn++);
 }

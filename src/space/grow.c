@@ -34,7 +34,7 @@ static const struct vma *stack_above(const struct quire_mm *mm, uint64_t address
 /* => [address, top) and the first page of the stack are locked */
 static int grow(struct quire_mm *mm, uint64_t address, uint64_t top)
 {
-	struct vma_attributes as = { 0 };
+	struct vma_attributes as;
 	const struct vma *stack;
 	int error = 0;
 
@@ -43,8 +43,7 @@ static int grow(struct quire_mm *mm, uint64_t address, uint64_t top)
 	/* Somebody else has been here: let the fault look again. */
 	if (stack && stack->start == top) {
 		error = check(mm, stack, address);
-		as.flags = stack->flags;
-		as.key = stack->key;
+		as = vma_attributes(stack);
 		if (!error)
 			error = space_replace(mm, address, top, &as);
 		if (!error)

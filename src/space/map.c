@@ -2,10 +2,12 @@
 /*
  * mmap.
  *
- *   somewhere     one hold of the tree lock: find a gap, publish. No range is locked: there is nothing to sweep, and a gap that
- *                 a writer still sweeps is not taken (Q2). Merging with a neighbour changes nothing for the neighbour's addresses.
- *   FIXED         range locked. Over nothing: publish. Over something: publish the new VMA *pending* in place of the old ones, sweep,
- *                 flush, set it live: one publication, so that nothing is lost if there is no memory for it, and a fault that comes
+ *   somewhere     one hold of the tree lock: find a gap, publish. No range is locked: there is
+ *                 nothing to sweep, and a gap that a writer still sweeps is not taken (Q2). Merging
+ *                 with a neighbour changes nothing for the neighbour's addresses.
+ *   FIXED         range locked. Over nothing: publish. Over something: publish the new VMA
+ *                 *pending* in place of the old ones, sweep, flush, set it live: one publication,
+ *                 so that nothing is lost if there is no memory for it, and a fault that comes
  *                 between waits for the range and finds the new mapping, never none.
  */
 #include "space/space.h"
@@ -27,8 +29,7 @@ static uint32_t flags_of(int prot, int flags)
 	       (flags & QUIRE_MAP_LOCKED ? VMA_LOCKED : 0);
 }
 
-/* The checks that come after the place is known. => in an edit. `replaced`: pages that go away for
- * it. */
+/* The checks once the place is known. `replaced`: pages that go away for it. => in an edit */
 static int check(const struct request *r, uint64_t replaced)
 {
 	struct quire_mm *mm = r->mm;
@@ -53,7 +54,7 @@ static int64_t map_fixed(struct request *r)
 	space_lock(&lock, mm, start, end, SPACE_EDIT);
 	space_edit_begin(mm);
 	r->vma_flags |= mm->lock_future; /* here, so that mlockall misses no mapping */
-	replaced = space_mapped(mm, start, end);
+	replaced = space_mapped(mm, start, end, 0);
 	if (r->flags & QUIRE_MAP_FIXED_NOREPLACE && replaced) {
 		error = -QUIRE_EEXIST;
 	} else {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The layout as text, in the format of /proc/PID/maps (proc(5)). One version of the tree: one
- * moment. */
+/* The layout as text, as /proc/PID/maps has it (proc(5)), of one version of the tree. */
 #include "space/space.h"
 
 struct text {
@@ -67,7 +66,7 @@ size_t quire_mm_maps(struct quire_mm *mm, char *buffer, size_t size)
 	brk_start = mm->brk_start;
 	brk = mm->brk;
 	spin_unlock(&mm->tree_lock);
-	for (const struct vma *vma = tree_next(&tree, 0); vma; vma = tree_next(&tree, vma->end))
+	for_each_vma(vma, &tree, 0, UINT64_MAX)
 		put_vma(&text, vma, brk > brk_start && vma->start < brk && vma->end > brk_start);
 	section_leave();
 	if (size)

@@ -18,15 +18,17 @@ static int mark_vma(struct quire_mm *mm, const struct vma *vma, uint64_t start, 
 	return space_change(mm, vma, start, end, (vma->flags & ~LOCK_FLAGS) | flags, vma->key);
 }
 
-/* Give every VMA of the range these lock flags. => the range is locked. 0 or -QUIRE_ENOMEM: a hole,
- * the limit, or no memory */
+/*
+ * Give every VMA of the range these lock flags.
+ * => the range is locked. 0 or -QUIRE_ENOMEM: a hole, the limit, or no memory
+ */
 static int mark(struct quire_mm *mm, uint64_t start, uint64_t end, uint32_t flags, bool holes)
 {
 	int error = 0;
 
 	while (start < end && !error) {
+		struct span part = { start, end };
 		const struct vma *vma;
-		uint64_t stop = end, from;
 
 		space_edit_begin(mm);
 		vma = tree_next(&mm->tree, start);
@@ -35,30 +37,13 @@ static int mark(struct quire_mm *mm, uint64_t start, uint64_t end, uint32_t flag
 		} else if (vma->start > start && !holes) {
 			error = -QUIRE_ENOMEM;
 		} else {
-			from = vma->start > start ? vma->start : start;
-			stop = vma->end < end ? vma->end : end;
-			error = mark_vma(mm, vma, from, stop, flags);
+			part = vma_part(vma, start, end);
+			error = mark_vma(mm, vma, part.start, part.end, flags);
 		}
 		space_edit_end(mm);
-		start = stop;
+		start = part.end;
 	}
 	return error;
-}
-
-/* Pages of the range that are locked already: they count once. => in an edit */
-static uint64_t already(const struct quire_mm *mm, uint64_t start, uint64_t end)
-{
-	uint64_t pages = 0;
-
-	for (const struct vma *vma = tree_next(&mm->tree, start); vma && vma->start < end;
-	     vma = tree_next(&mm->tree, vma->end)) {
-		uint64_t from = vma->start > start ? vma->start : start;
-		uint64_t to = vma->end < end ? vma->end : end;
-
-		if (vma->flags & VMA_LOCKED)
-			pages += (to - from) >> PAGE_SHIFT;
-	}
-	return pages;
 }
 
 /* The range of an mlock call, whole pages. 0, 1: nothing to do, or an error. */
@@ -80,8 +65,10 @@ static int lock_pages(struct quire_mm *mm, uint64_t address, uint64_t length, ui
 	bool allowed;
 
 	space_edit_begin(mm);
-	allowed = space_may_lock(mm, pages) ||
-		  (error == 0 && space_may_lock(mm, pages - already(mm, address, end)));
+	/* Pages that are locked already count once. */
+	if (error == 0 && !space_may_lock(mm, pages))
+		pages -= space_mapped(mm, address, end, VMA_LOCKED);
+	allowed = space_may_lock(mm, pages);
 	space_edit_end(mm);
 	if (!allowed)
 		return -QUIRE_ENOMEM; /* even if the range makes no sense */

@@ -3,7 +3,6 @@
 #include "space/space.h"
 
 #include "space/machine.h"
-#include <quire/quire.h>
 
 struct slab vma_slab, mm_slab;
 
@@ -82,13 +81,17 @@ static unsigned trace_order(void)
 	return order;
 }
 
+/* The end of the lower half of what the tables translate. */
+static uint64_t highest(void)
+{
+	return 1ull << (PAGE_SHIFT + TABLE_BITS * machine_levels() - 1);
+}
+
 static bool valid_range(const struct quire_mm *mm, uint64_t brk_start)
 {
-	uint64_t highest = 1ull << (PAGE_SHIFT + TABLE_BITS * machine_levels() - 1);
-
 	return !((mm->start | mm->end | mm->mmap_top | mm->stack_gap) & PAGE_MASK) &&
-	       mm->start < mm->end && mm->end <= highest && mm->mmap_top > mm->start &&
-	       mm->mmap_top <= mm->end && mm->stack_gap <= highest &&
+	       mm->start < mm->end && mm->end <= highest() && mm->mmap_top > mm->start &&
+	       mm->mmap_top <= mm->end && mm->stack_gap <= highest() &&
 	       (!brk_start || (brk_start >= mm->start && brk_start <= mm->end));
 }
 
@@ -109,12 +112,11 @@ static struct quire_limits whole_limits(const struct quire_limits *limits)
 /* The settings of a new space. False: they make no sense. */
 static bool configure(struct quire_mm *mm, const struct quire_mm_config *config)
 {
-	uint64_t highest = 1ull << (PAGE_SHIFT + TABLE_BITS * machine_levels() - 1);
 	bool whole = !config->start && !config->end;
 
 	mm->mode = config->mode;
 	mm->start = whole ? 0x10000 : config->start;
-	mm->end = whole ? highest - PAGE_SIZE : config->end;
+	mm->end = whole ? highest() - PAGE_SIZE : config->end;
 	mm->mmap_top = config->mmap_top ? config->mmap_top : mm->end;
 	mm->stack_gap = config->stack_gap ? config->stack_gap : 0x100000;
 	mm->brk_start = mm->brk = config->brk_start;

@@ -2,8 +2,8 @@
 /*
  * Moving entries from one range to another, for mremap (H16, H36).
  *
- *     source leaf   [ . . a b c . . | d e . . ]         a step: what lies in one source leaf and in one target leaf
- *                         ╲ ╲ ╲        ╲ ╲
+ *     source leaves [ . . a b c . . | d e . . ]         a step: what lies in one source leaf and
+ *                         ╲ ╲ ╲        ╲ ╲              in one target leaf
  *     target leaves [ . . . . . a b | c . . d | e ]     both locked, the lower address first
  *
  * Pass 1 makes the target's tables, and holds one for each step that has an entry to move (its
@@ -27,8 +27,7 @@ static uint64_t step_length(uint64_t a, uint64_t b, uint64_t length)
 	return length < least ? length : least;
 }
 
-/* => both leaves locked; moves until the end of the step or a busy entry, where s->address is then
- */
+/* Up to the end of the step or a busy entry, where s->address is then. => both leaves locked */
 static void move_entries(struct sweep *s, struct frame *to, uint64_t target, uint64_t end)
 {
 	slot *source = table_slot(s->leaf, s->address), *destination = table_slot(to, target);
@@ -97,8 +96,10 @@ static bool step(struct sweep *s, enum pass pass, uint64_t target)
 	to = table_make_leaf(&s->mm->tables, target);
 	if (!to)
 		return false;
-	/* The source leaf is not empty, so it is not dead; the target may be as long as it is not
-	 * held: then once more. */
+	/*
+	 * The source leaf is not empty, so it is not dead; the target may be as long as it is not
+	 * held: then once more.
+	 */
 	if (table_lock_pair(s->leaf, to)) {
 		do_step(s, pass, to, target, end);
 		table_unlock_pair(s->leaf, to);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Faulting pages in ahead of use, for MAP_POPULATE, MADV_POPULATE_* and mlock: by the same path as
- * any fault. */
+/* Faulting pages in ahead of use (MAP_POPULATE, MADV_POPULATE_*, mlock), as any fault does. */
 #include "space/space.h"
 
 int space_populate(struct quire_mm *mm, uint64_t start, uint64_t end, enum quire_access access)
@@ -25,24 +24,23 @@ int space_populate_mapped(struct quire_mm *mm, uint64_t start, uint64_t end)
 	int error = 0;
 
 	while (start < end && !error) {
-		uint64_t from = end, to = end;
+		struct span part = { end, end };
 		uint32_t flags = 0;
 		const struct vma *vma;
 
 		section_enter();
 		vma = tree_next(&mm->tree, start);
 		if (vma && vma->start < end) {
-			from = vma->start > start ? vma->start : start;
-			to = vma->end < end ? vma->end : end;
+			part = vma_part(vma, start, end);
 			flags = vma->flags;
 		}
 		section_leave();
-		if (from < end && !(flags & VMA_PROT))
+		if (part.start < end && !(flags & VMA_PROT))
 			error = -QUIRE_EFAULT;
 		else
-			error = space_populate(mm, from, to,
+			error = space_populate(mm, part.start, part.end,
 					       flags & VMA_WRITE ? QUIRE_WRITE : QUIRE_READ);
-		start = to;
+		start = part.end;
 	}
 	return error;
 }

@@ -41,8 +41,10 @@ static bool must_populate(const struct vma *vma, const struct protection *p)
 	       p->prot & VMA_WRITE;
 }
 
-/* Up to the end, or to that of a VMA that must be populated, from *populate on. => the range is
- * locked */
+/*
+ * Up to the end, or to that of a VMA that must be populated, from *populate on.
+ * => the range is locked
+ */
 static int protect_some(struct quire_mm *mm, uint64_t *start, uint64_t end, struct protection *p,
 			uint64_t *populate)
 {
@@ -90,8 +92,7 @@ static int protect_range(struct quire_mm *mm, uint64_t start, uint64_t end, stru
 	return error;
 }
 
-/* PROT_GROWSDOWN: from the start of the stack that the range lies in. PROT_GROWSUP: nothing grows
- * up. */
+/* PROT_GROWSDOWN: from the start of the stack that the range is in. Nothing here grows up. */
 static int extend(struct quire_mm *mm, int grows, uint64_t *start, uint64_t end)
 {
 	bool down = grows == QUIRE_PROT_GROWSDOWN;

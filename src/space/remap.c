@@ -2,15 +2,18 @@
 /*
  * mremap.
  *
- *   shrink      unmap the tail
- *   grow        in place if what follows is free: an edit
- *   move        both ranges locked;
- *               1  source ─► pending: no fault adds an entry any more            (no memory: nothing has happened)
- *               2  make and hold the target's tables                             (no memory: source live again)
- *               3  publish: source gone, target there but pending                (no memory: let go, source live again)
- *               4  sweep away what was mapped at the target (FIXED), flush
- *               5  move the entries leaf by leaf, both leaves locked; flush      cannot fail
- *               6  target ─► live
+ *   shrink   unmap the tail
+ *   grow     in place if what follows is free: an edit
+ *   move     both ranges locked;                          no memory, or a limit:
+ *            1  source ─► pending: no fault adds          nothing has happened
+ *               an entry any more
+ *            2  make and hold the target's tables         source live again
+ *            3  publish: source gone, target pending      let go of the tables, source live again
+ *            4  sweep away what was mapped at the
+ *               target (FIXED), flush
+ *            5  move the entries leaf by leaf, both       cannot fail
+ *               leaves locked; flush
+ *            6  target ─► live
  *
  * A fault at either address meanwhile finds a pending VMA or none, and waits for the range. So it
  * never sees a page at neither or at both places, and nothing is installed at the target before the
@@ -65,17 +68,6 @@ static int find_source(const struct remap *r, const struct vma **vma)
 	return moved_length(r) > (*vma)->end - r->old ? -QUIRE_EFAULT : 0;
 }
 
-/* May there be so much more, in place of what is mapped at a FIXED target? => in an edit */
-static int check_growth(const struct remap *r, const struct vma *vma, uint64_t more)
-{
-	if (vma->flags & VMA_LOCKED && !space_may_lock(r->mm, more))
-		return -QUIRE_EAGAIN;
-	return space_may_map(r->mm, more, vma->flags,
-			     r->flags & QUIRE_MREMAP_FIXED
-				     ? space_mapped(r->mm, r->target, r->target + r->new_length)
-				     : 0);
-}
-
 static uint64_t growth(const struct remap *r)
 {
 	if (r->flags & QUIRE_MREMAP_DONTUNMAP)
@@ -83,9 +75,24 @@ static uint64_t growth(const struct remap *r)
 	return r->new_length > r->old_length ? (r->new_length - r->old_length) >> PAGE_SHIFT : 0;
 }
 
-/* --- in place
- * ----------------------------------------------------------------------------------------------------
+/*
+ * May a mapping with these VMA flags grow so, in place of what is mapped at a FIXED target?
+ * => in an edit
  */
+static int check_growth(const struct remap *r, uint32_t flags)
+{
+	uint64_t more = growth(r);
+
+	/* With DONTUNMAP the lock goes with the pages: no more are locked than before. */
+	if (flags & VMA_LOCKED && r->new_length > r->old_length && !space_may_lock(r->mm, more))
+		return -QUIRE_EAGAIN;
+	return space_may_map(r->mm, more, flags,
+			     r->flags & QUIRE_MREMAP_FIXED
+				     ? space_mapped(r->mm, r->target, r->target + r->new_length, 0)
+				     : 0);
+}
+
+/* --- in place --- */
 
 /* Unmaps the tail; only the first page must be mapped. */
 static int64_t shrink(struct remap *r)
@@ -105,13 +112,15 @@ static int64_t shrink(struct remap *r)
 	return error ? error : (int64_t)r->old;
 }
 
-/* Returns the address, -QUIRE_ENOMEM if what follows is not free (the gap below a stack is, for
- * this, as in Linux), or another error. */
+/*
+ * Returns the address, -QUIRE_ENOMEM if what follows is not free (the gap below a stack is, for
+ * this, as in Linux), or another error.
+ */
 static int64_t grow_in_place(struct remap *r)
 {
 	uint64_t end = r->old + r->old_length, new_end = r->old + r->new_length;
 	struct quire_mm *mm = r->mm;
-	struct vma_attributes as = { 0 };
+	struct vma_attributes as;
 	const struct vma *vma;
 	struct space_lock lock;
 	bool locked = false;
@@ -121,12 +130,11 @@ static int64_t grow_in_place(struct remap *r)
 	space_edit_begin(mm);
 	error = find_source(r, &vma);
 	if (!error)
-		error = check_growth(r, vma, growth(r));
+		error = check_growth(r, vma->flags);
 	if (!error && (vma->end != end || new_end > mm->end || space_occupied(mm, end, new_end)))
 		error = -QUIRE_ENOMEM;
 	if (!error) {
-		as.flags = vma->flags;
-		as.key = vma->key;
+		as = vma_attributes(vma);
 		locked = (vma->flags & (VMA_LOCKED | VMA_ONFAULT)) == VMA_LOCKED;
 		error = space_replace(mm, end, new_end, &as);
 	}
@@ -137,9 +145,7 @@ static int64_t grow_in_place(struct remap *r)
 	return error ? error : (int64_t)r->old;
 }
 
-/* --- moving
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- moving --- */
 
 /*
  * Lock the source, and a target that is given. Who holds one range must not wait for another:
@@ -179,8 +185,8 @@ static void unlock_ranges(struct remap *r)
 }
 
 /*
- * Find and lock a place for the target. => in an edit; -QUIRE_EBUSY: somebody is in the way, in
- * r->busy
+ * Find and lock a place for the target.
+ * => in an edit; -QUIRE_EBUSY: somebody is in the way, in r->busy
  */
 static int reserve_target(struct remap *r)
 {
@@ -203,12 +209,13 @@ static int suspend_source(struct remap *r, struct vma_attributes *as)
 	int error = find_source(r, &vma);
 
 	if (!error)
-		error = check_growth(r, vma, growth(r));
+		error = check_growth(r, vma->flags);
 	if (!error && !(r->flags & QUIRE_MREMAP_FIXED))
 		error = reserve_target(r);
 	if (error)
 		return error;
-	*as = (struct vma_attributes){ vma->flags, vma->key, true };
+	*as = vma_attributes(vma);
+	as->pending = true;
 	return space_replace(r->mm, r->old, r->old + moved_length(r), as);
 }
 
@@ -223,8 +230,11 @@ static int publish(struct remap *r, const struct vma_attributes *as, bool *repla
 	left.flags &= ~(VMA_LOCKED | VMA_ONFAULT);
 	space_edit_begin(r->mm);
 	*replaced = space_occupied(r->mm, r->target, target_end);
-	error = space_exchange(r->mm, r->old, old_end, stays ? &left : NULL, r->target, target_end,
-			       as);
+	/* Once more, since step 1: other calls map and lock pages, too. */
+	error = check_growth(r, as->flags);
+	if (!error)
+		error = space_exchange(r->mm, r->old, old_end, stays ? &left : NULL, r->target,
+				       target_end, as);
 	space_edit_end(r->mm);
 	return error;
 }

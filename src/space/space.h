@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Inside space/: how calls lock, edit and sweep an address space. Every writer goes through these.
- */
+/* Inside space/: how calls lock, edit and sweep an address space. Every writer uses these. */
 #ifndef QUIRE_SPACE_SPACE_H
 #define QUIRE_SPACE_SPACE_H
 
@@ -14,8 +13,19 @@ struct span {
 	uint64_t start, end;
 };
 
-/* --- space_lock.c: who excludes whom
- * --------------------------------------------------------------------------
+/* The part of [start, end) that lies in the VMA. => they overlap */
+static inline struct span vma_part(const struct vma *vma, uint64_t start, uint64_t end)
+{
+	return (struct span){
+		.start = vma->start > start ? vma->start : start,
+		.end = vma->end < end ? vma->end : end,
+	};
+}
+
+/* --- space_lock.c --- */
+
+/*
+ * Who excludes whom.
  *
  *                    speculative                      vma-lock, classic (one lock for the space)
  *   SPACE_EDIT       range, exclusively               exclusively
@@ -47,16 +57,15 @@ void space_downgrade(struct space_lock *);
 /*
  * Lock [start, end) exclusively without waiting, for a caller that holds other ranges: queues
  * before those who only wait. Returns false if a holder is in the way, with its bounds. Only
- * `speculative` needs it, the baselines return true. => may be called in an edit
+ * `speculative` needs it, the baselines return true.
+ * => may be called in an edit
  */
 bool space_reserve(struct space_lock *, struct quire_mm *, uint64_t start, uint64_t end,
 		   uint64_t *hit_start, uint64_t *hit_end);
 
-/* --- edit.c: publishing
- * ---------------------------------------------------------------------------------------- */
+/* --- edit.c: publishing --- */
 
-/* The tree lock, in a section: what is found in the tree stays until space_edit_end. Nothing in
- * between sleeps. */
+/* The tree lock, in a section: what is found in the tree stays. Nothing in between sleeps. */
 void space_edit_begin(struct quire_mm *);
 void space_edit_end(struct quire_mm *);
 
@@ -65,7 +74,9 @@ struct vma *vma_new(uint64_t start, uint64_t end, uint32_t flags, uint32_t key);
 /* Free one that was never in the tree. NULL is fine. */
 void vma_free(struct vma *);
 
-/* Count the VMA in (1) or out (-1) of the space's sums. => in an edit, or the space is not public
+/*
+ * Count the VMA in (1) or out (-1) of the space's sums.
+ * => in an edit, or the space is not public
  */
 void space_account(struct quire_mm *, const struct vma *, int sign);
 
@@ -73,9 +84,15 @@ void space_account(struct quire_mm *, const struct vma *, int sign);
 struct vma_attributes {
 	uint32_t flags;
 	uint32_t key;
-	bool pending; /* not for faults until space_set_live: something must be swept first; not
-			 merged with neighbours */
+	/* Not for faults until space_set_live: something must be swept first. Not merged. */
+	bool pending;
 };
+
+/* Those of a VMA in the tree, as they are. */
+static inline struct vma_attributes vma_attributes(const struct vma *vma)
+{
+	return (struct vma_attributes){ .flags = vma->flags, .key = vma->key };
+}
 
 /*
  * Replace whatever is mapped in [start, end), by nothing (attributes NULL) or by one mapping; split
@@ -100,46 +117,42 @@ int space_exchange(struct quire_mm *, uint64_t from, uint64_t from_end,
 int space_change(struct quire_mm *, const struct vma *vma, uint64_t start, uint64_t end,
 		 uint32_t flags, uint32_t key);
 
-/* A pending VMA may be used by faults now, and is merged with its neighbours if there is memory for
- * that. => its range is locked, not within an edit */
+/*
+ * A pending VMA may be used by faults now, and is merged with its neighbours if there is memory for
+ * that.
+ * => its range is locked, not within an edit
+ */
 void space_set_live(struct quire_mm *, uint64_t start);
 
 /* Does anything overlap [start, end)? => in an edit or a section */
 bool space_occupied(const struct quire_mm *, uint64_t start, uint64_t end);
-/* Is every page of [start, end) mapped? => the same */
-bool space_covered(const struct quire_mm *, uint64_t start, uint64_t end);
 
 /*
- * A place for `length` bytes: at the hint if it is free, else the highest gap below mmap_top, else
- * the lowest above. A gap that a writer is still sweeping is not one (Q2). Returns -QUIRE_ENOMEM if
- * there is none; *swept is then a range that
- * is being swept and may hold one afterwards, or empty.
- * => between space_edit_begin and _end
+ * May `pages` more be mapped with these flags, in place of `less` that go away with them (limits)?
+ * 0 or -QUIRE_ENOMEM. => tree lock
  */
-int64_t space_find_gap(struct quire_mm *, uint64_t hint, uint64_t length, struct span *swept);
-
-/* May `pages` more be mapped with these flags, in place of `less` that go away with them (limits)?
- * 0 or -QUIRE_ENOMEM. => tree lock */
 int space_may_map(const struct quire_mm *, uint64_t pages, uint32_t flags, uint64_t less);
 /* May `pages` that are mapped become private writable ones? 0 or -QUIRE_ENOMEM. => tree lock */
 int space_may_write(const struct quire_mm *, uint64_t pages);
-/* The pages of [start, end) that are mapped. => tree lock */
-uint64_t space_mapped(const struct quire_mm *, uint64_t start, uint64_t end);
+/* The pages of [start, end) that are mapped with all of these flags. => tree lock */
+uint64_t space_mapped(const struct quire_mm *, uint64_t start, uint64_t end, uint32_t flags);
 /* May `pages` more be locked? */
 bool space_may_lock(const struct quire_mm *, uint64_t pages);
 
-/* --- sweep.c: taking away, leaf by leaf
- * ------------------------------------------------------------------------- */
+/* --- sweep.c: taking away, leaf by leaf --- */
 
-/* Take every entry out of [start, end). unhook: also tables that are empty and in whose span
- * nothing is mapped now. => the range is locked; outside a section */
+/*
+ * Take every entry out of [start, end). unhook: also tables that are empty and in whose span
+ * nothing is mapped now.
+ * => the range is locked; outside a section
+ */
 void space_zap(struct quire_mm *, uint64_t start, uint64_t end, bool unhook);
 /* Narrow every entry of [start, end) to these VMA flags and this key. => as above */
 void space_narrow(struct quire_mm *, uint64_t start, uint64_t end, uint32_t flags, uint32_t key);
 /*
- * Moving every entry of [from, from + length) to `to`, in two passes, so that the second can't
- * fail: first make and hold the tables that the target needs (false: no memory, nothing is held);
- * then move, or let go of them again.
+ * move.c: moving every entry of [from, from + length) to `to`, in two passes, so that the second
+ * can't fail: first make and hold the tables that the target needs (false: no memory, nothing is
+ * held); then move, or let go of them again.
  * => both ranges locked, the source not usable by faults from before the first pass, the target
  * neither
  */
@@ -147,23 +160,39 @@ bool space_move_prepare(struct quire_mm *, uint64_t from, uint64_t to, uint64_t 
 void space_move_cancel(struct quire_mm *, uint64_t from, uint64_t to, uint64_t length);
 void space_move(struct quire_mm *, uint64_t from, uint64_t to, uint64_t length);
 
-/* --- others
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- others --- */
 
-/* unmap.c: publish, then sweep, of [start, end) in a held SPACE_EDIT lock. 0 or -QUIRE_ENOMEM
- * (nothing has changed). */
+/*
+ * unmap.c: publish, then sweep, of [start, end) in a held SPACE_EDIT lock. 0 or -QUIRE_ENOMEM
+ * (nothing has changed).
+ */
 int space_unmap(struct space_lock *, uint64_t start, uint64_t end);
+/*
+ * place.c: a place for `length` bytes: at the hint if it is free, else the highest gap below
+ * mmap_top, else the lowest above. A gap that a writer is still sweeping is not one (Q2). Returns
+ * -QUIRE_ENOMEM if there is none; *swept is then a range that is being swept and may hold one
+ * afterwards, or empty.
+ * => between space_edit_begin and _end
+ */
+int64_t space_find_gap(struct quire_mm *, uint64_t hint, uint64_t length, struct span *swept);
 /* mm.c: an empty space with the parent's settings. */
 int space_create_like(struct quire_mm *parent, struct quire_mm **out);
-/* grow.c: extend the stack above down to the page. 0; -QUIRE_EFAULT: it may not grow so far;
- * -QUIRE_ENOMEM. => no lock held */
+/*
+ * grow.c: extend the stack above down to the page. 0; -QUIRE_EFAULT: it may not grow so far;
+ * -QUIRE_ENOMEM.
+ * => no lock held
+ */
 int space_grow_stack(struct quire_mm *, uint64_t address);
-/* populate.c: fault every page in. 0, or the first negative error: -QUIRE_ENOMEM (nothing mapped
- * there), -QUIRE_EFAULT (not allowed), -QUIRE_EAGAIN (no memory). => no lock held */
+/*
+ * populate.c: fault every page in. 0, or the first negative error: -QUIRE_ENOMEM (nothing mapped
+ * there), -QUIRE_EFAULT (not allowed), -QUIRE_EAGAIN (no memory).
+ * => no lock held
+ */
 int space_populate(struct quire_mm *, uint64_t start, uint64_t end, enum quire_access access);
-/* Fault in what is mapped and may be accessed, for writing where that is allowed. Returns the first
- * error as space_populate does. */
+/*
+ * populate.c: fault in what is mapped of it, for writing where that is allowed. Returns the first
+ * error, as space_populate does; -QUIRE_EFAULT also for a mapping without any right.
+ */
 int space_populate_mapped(struct quire_mm *, uint64_t start, uint64_t end);
 
 #endif

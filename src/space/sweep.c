@@ -3,7 +3,8 @@
  * Sweeps: going through the leaves of a range, each under its lock, after the new truth was
  * published.
  *
- *     full fence (Q3) ─► for each leaf that is there: lock ─► dead? walk again ─► entries ─► unlock ─► flush, free (gather)
+ *     full fence (Q3) ─► for each leaf: lock ─► dead? walk again ─► entries ─► unlock
+ *                                                     at the end: flush, then free (gather)
  *
  * The lock of each leaf that exists is taken, even if nothing is in it: that is what orders the
  * sweep with a fault that checked before the publication. An entry in transition belongs to a
@@ -27,8 +28,10 @@ void sweep_begin(struct sweep *s, struct quire_mm *mm, uint64_t start, uint64_t 
 	at_fence(); /* pairs with table_hook's: Q3 */
 }
 
-/* Lock the next leaf of the sweep. => opens a section, which end_leaf closes. Returns false at the
- * end, with neither. */
+/*
+ * Lock the next leaf of the sweep.
+ * => opens a section, which end_leaf closes. Returns false at the end, with neither.
+ */
 static bool next_leaf(struct sweep *s)
 {
 	for (;;) {
@@ -50,20 +53,11 @@ static bool next_leaf(struct sweep *s)
 	return false;
 }
 
-static uint64_t leaf_end(const struct sweep *s)
-{
-	uint64_t end = s->leaf->u.table.base + table_span(0);
-
-	return end < s->end ? end : s->end;
-}
-
 static void end_leaf(struct sweep *s)
 {
-	_Atomic int64_t *anonymous = &mm_trace(s->mm)->anonymous;
-
 	table_unlock(s->leaf);
 	if (s->unmapped)
-		at_store(anonymous, at_load(anonymous) - s->unmapped);
+		trace_add(&mm_trace(s->mm)->anonymous, -s->unmapped);
 	s->unmapped = 0;
 	section_leave();
 }
@@ -86,7 +80,7 @@ static void zap(struct sweep *s, slot *at, pte entry)
 
 static void zap_leaf(struct sweep *s)
 {
-	uint64_t end = leaf_end(s);
+	uint64_t end = sweep_leaf_end(s);
 	slot *at = table_slot(s->leaf, s->address);
 
 	/* An empty leaf has nothing to be looked through. */
@@ -154,11 +148,7 @@ static void narrow(struct sweep *s, slot *at, pte entry)
 		return;
 	/* By exchange: the CPU's walker may set a mark in between (Q13). */
 	do {
-		new = pte_make(pte_pfn(entry), rights, s->key);
-		if (pte_is_accessed(entry))
-			new = pte_accessed(new);
-		if (pte_is_dirty(entry))
-			new = pte_dirty(new);
+		new = pte_change(entry, rights, s->key);
 	} while (!at_cas(at, &entry, new));
 	gather_flush(&s->gather, s->address, PAGE_SIZE);
 }
@@ -171,7 +161,7 @@ void space_narrow(struct quire_mm *mm, uint64_t start, uint64_t end, uint32_t fl
 	s.flags = flags;
 	s.key = key;
 	while (next_leaf(&s)) {
-		uint64_t limit = leaf_end(&s);
+		uint64_t limit = sweep_leaf_end(&s);
 		slot *at = table_slot(s.leaf, s.address);
 
 		for (; s.address < limit && !s.busy; at++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A sweep under way; see sweep.c. Shared with move.c. */
+/* A sweep under way; see sweep.c. Shared with move.c and fork.c. */
 #ifndef QUIRE_SPACE_SWEEP_H
 #define QUIRE_SPACE_SWEEP_H
 
@@ -17,9 +17,20 @@ struct sweep {
 	int64_t unmapped;    /* anonymous pages */
 };
 
+/* Where the leaf that the sweep is at, or the sweep itself, ends. */
+static inline uint64_t sweep_leaf_end(const struct sweep *s)
+{
+	uint64_t end = s->leaf->u.table.base + table_span(0);
+
+	return end < s->end ? end : s->end;
+}
+
 void sweep_begin(struct sweep *, struct quire_mm *, uint64_t start, uint64_t end);
-/* Of a free range: the span around it in which nothing is mapped in the current layout; tables that
- * lie in it whole are needed by nobody. => in a section */
+/*
+ * Of a free range: the span around it in which nothing is mapped in the current layout; tables that
+ * lie in it whole are needed by nobody.
+ * => in a section
+ */
 void sweep_free_span(struct quire_mm *, uint64_t start, uint64_t end, uint64_t *floor,
 		     uint64_t *ceiling);
 

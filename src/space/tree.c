@@ -3,11 +3,11 @@
  * The VMA tree: look-ups, and what needs the whole tree (build, free, validate). tree_edit.c has
  * the edits, gap.c the search for gaps, tree_node.h the node.
  *
- *     root   [ 0x1000 .. 0x9000 │ 0xa000 .. 0xf000 ]         each child with the start of its first VMA, the end
- *                 │                  │                       of its last, and the largest hole in between
- *     leaf   [1..3│4..8│8..9]   [a..b│c..f]                  a leaf has the bounds of its VMAs: a look-up touches
- *              │    │    │        │    │                     the VMA that it returns, and no other
- *             vma  vma  vma      vma  vma
+ *     root   [ 0x1000 .. 0x9000 │ 0xa000 .. 0xf000 ]     each child: the start of its first VMA,
+ *                 │                  │                   the end of its last, the largest hole
+ *     leaf   [1..3│4..8│8..9]   [a..b│c..f]              a leaf has the bounds of its VMAs: a
+ *              │    │    │        │    │                 look-up touches the VMA that it returns,
+ *             vma  vma  vma      vma  vma                and no other
  *
  * A look-up descends by starts alone: child i is right if it is the last that starts at or below
  * the address. Only the leaf decides whether anything contains it.
@@ -26,8 +26,7 @@ void tree_init(struct tree *tree)
 	at_store(&tree->root, (struct tree_node *)NULL);
 }
 
-/* Acquire: pairs with the release store in tree_commit. All below the root is older than that
- * store. */
+/* Acquire: pairs with the release store of tree_commit, before which all below was written. */
 static const struct tree_node *tree_root(const struct tree *tree)
 {
 	return at_load_acquire(&tree->root);
@@ -54,8 +53,7 @@ struct vma *tree_next(const struct tree *tree, uint64_t address)
 	if (!node || address >= node->child[node->count - 1].end)
 		return NULL;
 	for (;;) {
-		/* The child before i is the last to start at or below the address: it, or the one
-		 * after it. */
+		/* The last child that starts at or below the address, or the one after it. */
 		size_t i = node_upto(node, address);
 
 		if (i > 0 && address < node->child[i - 1].end)
@@ -140,8 +138,7 @@ struct build {
 	size_t room[TREE_LEVELS];  /* items that the open node still waits for */
 };
 
-/* Plan: as few nodes as hold the items, all of about the same size. Returns the level of the root.
- */
+/* As few nodes as hold the items, all of about the same size. Returns the level of the root. */
 static unsigned plan(struct build *build, size_t count)
 {
 	for (unsigned level = 0;; level++) {
@@ -188,8 +185,7 @@ bool tree_build(struct tree *tree, size_t count, struct vma *(*next)(void *conte
 			return false;
 		}
 	}
-	/* Release: pairs with the acquire load in tree_root, should the space become public by no
-	 * other means. */
+	/* Release: pairs with the acquire load in tree_root; the space may be known already. */
 	at_store_release(&tree->root, build.open[top]);
 	return true;
 }

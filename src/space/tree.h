@@ -2,13 +2,15 @@
 /*
  * The VMA tree: a B+-tree over [start, end) ranges that don't overlap, edited by path copying.
  *
- *     version n:    root ──► inner ──► leaf ──► vma         A reader loads the root once (acquire) and sees one whole version
- *                     ╲                                     of the address space: nodes never change after they are published.
- *     version n+1:  root' ─► inner' ─► leaf' ─► vma'        An edit copies the nodes on its path, and shares all others.
+ *     version n:    root ──► inner ──► leaf ──► vma
+ *                     ╲
+ *     version n+1:  root' ─► inner' ─► leaf' ─► vma'
  *
- * An edit is prepared (all memory is had, nothing is changed), then committed by one release store
- * of the root; or dropped. The nodes that it replaced are freed after a grace period. Look-ups are
- * wait-free. There is one editor at a time (the space's tree lock).
+ * A reader loads the root once (acquire) and sees one whole version of the address space: nodes
+ * never change after they are published. An edit copies the nodes on its path and shares all
+ * others. It is prepared (all memory is had, nothing is changed), then committed by one release
+ * store of the root; or dropped. The nodes that it replaced are freed after a grace period.
+ * Look-ups are wait-free. There is one editor at a time (the space's tree lock).
  */
 #ifndef QUIRE_SPACE_TREE_H
 #define QUIRE_SPACE_TREE_H
@@ -34,7 +36,12 @@ struct vma *tree_next(const struct tree *, uint64_t address);
 /* The last VMA that starts below the address, or NULL. => the same */
 struct vma *tree_prev(const struct tree *, uint64_t address);
 
-/* All three of one version: a snapshot of the root for several look-ups. */
+/* The VMAs that overlap [low, high), in order. => as tree_next, from one to the next */
+#define for_each_vma(vma, tree, low, high)                                                         \
+	for (struct vma *vma = tree_next(tree, low); vma && vma->start < (high);                   \
+	     vma = tree_next(tree, vma->end))
+
+/* All of these of one version: a snapshot of the root for several look-ups. */
 static inline struct tree tree_snapshot(const struct tree *tree)
 {
 	return (struct tree){ at_load_acquire(&tree->root) };
@@ -44,7 +51,8 @@ static inline struct tree tree_snapshot(const struct tree *tree)
  * The gap of `length` bytes (a multiple of the page) in [low, high) that lies highest (down = true)
  * or lowest. Each VMA with VMA_GROWSDOWN keeps `stack_gap` bytes below it that are no gap. Returns
  * its address or TREE_NO_GAP. The search takes O(log n) nodes: each child carries the size of the
- * largest gap inside it. => in a section or tree lock held
+ * largest gap inside it.
+ * => in a section or tree lock held
  */
 #define TREE_NO_GAP UINT64_MAX
 uint64_t tree_gap(const struct tree *, uint64_t low, uint64_t high, uint64_t length, bool down,
@@ -66,19 +74,26 @@ struct tree_edit {
 #define TREE_EDIT_MAX 4
 bool tree_prepare(const struct tree *, struct tree_edit *, uint64_t low, uint64_t high,
 		  struct vma *const *added, unsigned count);
-/* Publish (release store of the root) and defer the freeing of the replaced nodes. The removed VMAs
- * are the caller's to retire. */
+/*
+ * Publish (release store of the root) and defer the freeing of the replaced nodes. The removed VMAs
+ * are the caller's to retire.
+ */
 void tree_commit(struct tree *, struct tree_edit *);
 void tree_drop(struct tree_edit *);
 
-/* Build a tree of `count` sorted VMAs that next(context) returns one after the other, for fork.
- * Returns false: no memory, nothing left over. => the tree is not public */
+/*
+ * Build a tree of `count` sorted VMAs that next(context) returns one after the other, for fork.
+ * Returns false: no memory, nothing left over.
+ * => the tree is not public
+ */
 bool tree_build(struct tree *, size_t count, struct vma *(*next)(void *context), void *context);
 /* Free all nodes at once (not the VMAs). => no reader is left */
 void tree_free(struct tree *);
 
-/* NULL, or what is wrong: order, overlap, fill, depth, bounds and gaps recorded in inner nodes.
- * *count is set to the number of VMAs. */
+/*
+ * NULL, or what is wrong: order, overlap, fill, depth, bounds and gaps recorded in inner nodes.
+ * *count is set to the number of VMAs.
+ */
 const char *tree_validate(const struct tree *, size_t *count);
 
 #endif

@@ -2,14 +2,20 @@
 /*
  * Edits of the VMA tree, by path copying.
  *
- *                 left                right            The window [low, high) is the space between two cursors,
- *     level 2   [ · · · ▼ · · · · · · · · · ]          each a path from the root to a position in a leaf.
+ *                 left                right
+ *     level 2   [ · · · ▼ · · · · · · · · · ]
  *                     │
- *     level 1   [ · · ▼ x x ▼ · · · · ]                An edit is the same step on each level, from the leaves up:
- *                     │     │                          what the left cursor's node has before the cursor, the fresh
- *     level 0   [ · · ▼ x x]   [x x ▼ · · ]            items, what the right cursor's node has after it, are dealt
- *                kept   ▲          kept                out to new nodes. These are the fresh items of the next level,
- *                       added                          where they take the place of all the cursors enclose.
+ *     level 1   [ · · ▼ x x ▼ · · · · ]
+ *                     │     │
+ *     level 0   [ · · ▼ x x]   [x x ▼ · · ]
+ *                kept   ▲          kept
+ *                       added
+ *
+ * The window [low, high) is the space between two cursors, each a path from the root to a position
+ * in a leaf. An edit is the same step on each level, from the leaves up: what the left cursor's
+ * node has before the cursor, the fresh items, and what the right cursor's node has after it are
+ * dealt out to new nodes. These are the fresh items of the next level, where they take the place of
+ * all that the cursors enclose.
  *
  * When fewer than NODE_MIN items remain, the node beside (of the same parent or not) is drawn in:
  * the cursor moves over it, and the next level then replaces it too. Two nodes that are not both
@@ -20,14 +26,13 @@
  * that adds or removes a few VMAs copies one or two nodes a level; one that removes many visits
  * what it removes, to free it.
  *
- * Weighed and left aside: editing in place under a lock with a sequence count (look-ups would
- * retry, and could miss a VMA while it moves); insertion and removal of single VMAs (a split or a
- * merge is one step here, and no reader sees the middle of it).
+ * Weighed and left: editing in place under a lock with a sequence count (look-ups would retry, and
+ * could miss a VMA while it moves); insertion and removal of single VMAs (a split or a merge is one
+ * step here, and no reader sees the middle of it).
  */
 #include "space/tree_node.h"
 
-/* A path: the node on each level, and in it the index of the next; in the leaf a position, up to
- * count. */
+/* A path: on each level the node and the index of the next in it; in the leaf, 0 to count. */
 struct cursor {
 	unsigned levels;
 	struct tree_node *node[TREE_LEVELS];
@@ -60,8 +65,7 @@ static void locate(struct cursor *cursor, struct tree_node *root, uint64_t addre
 	}
 }
 
-/* The lowest level above `level` on which the cursor can move; its number of levels if there is
- * none. */
+/* The lowest level above `level` on which the cursor can move; cursor->levels: none. */
 static unsigned turning(const struct cursor *cursor, unsigned level, bool forward)
 {
 	while (++level < cursor->levels)
@@ -137,8 +141,10 @@ static void replace(struct rewrite *rw, unsigned level)
 	} while (at.node[level] != rw->right.node[level] && step(&at, level, true));
 }
 
-/* Deal out what remains to as few nodes as hold it; they are the fresh items of the next level.
- * False: no memory. */
+/*
+ * Deal out what remains to as few nodes as hold it; they are the fresh items of the next level.
+ * False: no memory.
+ */
 static bool deal(struct rewrite *rw, unsigned level)
 {
 	unsigned nodes = (rw->remain_count + NODE_MAX - 1) / NODE_MAX;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A node of the VMA tree: what tree.c and gap.c share. Nothing here changes after its node is
- * published, but for `deferred`, which no reader looks at.
+ * A node of the VMA tree: what tree.c, tree_edit.c and gap.c share. Nothing here changes after its
+ * node is published, but for the chains, which no reader looks at.
  *
  *     line 0, 1   count, level, start[15]        a search reads these,
  *     line 2..5   (end, child)[15], deferred     then one of these,
- *     line 6, 7   gap[15]                        and only a search for a gap reads these
+ *     line 6, 7   next_replaced, gap[15]         and only a search for a gap reads these
  *
  * Fifteen keys, because a binary search decides among sixteen answers in exactly four steps, with
  * no branch and no count: keys that are not in use are UINT64_MAX.
@@ -34,11 +34,10 @@ struct tree_node {
 	uint32_t level;		  /* 0: a leaf */
 	uint64_t start[NODE_MAX]; /* of the first VMA below each child */
 	struct tree_child child[NODE_MAX];
-	struct deferred deferred;	 /* the chain of what an edit made; then the grace period */
-	struct tree_node *next_replaced; /* the chain of what an edit replaces: apart, since one
-					    edit may be prepared on top of another (space_exchange)
-					  */
-	uint64_t gap[NODE_MAX];		 /* largest hole between two VMAs below each child */
+	struct deferred deferred; /* the chain of what an edit made; then the grace period */
+	/* The chain of what an edit replaces. Apart: one edit may be prepared on top of another. */
+	struct tree_node *next_replaced;
+	uint64_t gap[NODE_MAX]; /* largest hole between two VMAs below each child */
 } __attribute__((aligned(CACHE_LINE)));
 
 _Static_assert(sizeof(struct tree_node) == 8 * CACHE_LINE, "a node is a whole number of lines");
@@ -66,8 +65,7 @@ struct tree_item {
 	union tree_link to;
 };
 
-/* Of a tree in the making: an empty node on the chain *made (through deferred.next); NULL: no
- * memory. */
+/* Of a tree in the making: an empty node, chained to *made by node_chain; NULL: no memory. */
 struct tree_node *node_new(struct tree_node **made, unsigned level);
 /* => not full, not published */
 void node_add(struct tree_node *node, const struct tree_item *item);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* munmap: publish, then sweep, then flush, then free. When it returns no CPU can touch the pages.
- */
+/* munmap: publish, sweep, flush, free. When it returns no CPU can touch the pages. */
 #include "space/space.h"
 
 int space_unmap(struct space_lock *lock, uint64_t start, uint64_t end)

@@ -7,7 +7,6 @@
 
 #include "frame/rmap.h"
 #include "space/machine.h"
-#include <quire/quire.h>
 
 struct check {
 	struct quire_mm *mm;
@@ -122,8 +121,7 @@ static void check_layout(struct check *c)
 
 	if (wrong)
 		fail(c, wrong);
-	for (const struct vma *vma = tree_next(&mm->tree, 0); vma;
-	     vma = tree_next(&mm->tree, vma->end)) {
+	for_each_vma(vma, &mm->tree, 0, UINT64_MAX) {
 		if (at_load(&vma->seq) != VMA_LIVE)
 			fail(c, "a VMA in the tree is not live");
 		if ((vma->start | vma->end) & PAGE_MASK || vma->start < mm->start ||

@@ -34,8 +34,8 @@ struct vma {
 	uint32_t flags;
 	uint32_t key;
 	struct deferred deferred;
-	_Atomic uint32_t readers; /* the vma-lock baseline: faults inside; VMA_WRITER for ever once
-				     it is being replaced */
+	/* The vma-lock baseline: faults inside; VMA_WRITER for ever once it is being replaced. */
+	_Atomic uint32_t readers;
 };
 
 /*
@@ -56,8 +56,7 @@ static inline uint64_t vma_pages(const struct vma *vma)
 	return (vma->end - vma->start) >> PAGE_SHIFT;
 }
 
-/* The hardware rights that a protection grants, as on x86-64: whatever is accessible at all can be
- * read. */
+/* The rights that a protection grants, as on x86-64: what is accessible at all can be read. */
 static inline unsigned vma_flags_rights(uint32_t flags)
 {
 	return (flags & VMA_PROT ? RIGHT_READ : 0) | (flags & VMA_WRITE ? RIGHT_WRITE : 0) |
@@ -66,7 +65,8 @@ static inline unsigned vma_flags_rights(uint32_t flags)
 
 /*
  * The lock of the vma-lock baseline: one atomic read-modify-write to take, one to give back. Only
- * ever write-locked on the way to being retired, so never write-unlocked. => in a section
+ * ever write-locked on the way to being retired, so never write-unlocked.
+ * => in a section
  */
 static inline bool vma_try_read(struct vma *vma)
 {

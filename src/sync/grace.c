@@ -168,16 +168,24 @@ static bool stalled(struct grace_cpu *list)
 	return true;
 }
 
-/* => pinned, no lock held; the list's `freeing` is ours */
+/*
+ * Any number of items: a whole sweep's tables may have gathered behind a batch that waited.
+ * => pinned, but not all the time; no lock held; the list's `freeing` is ours
+ */
 static void free_batch(struct grace_cpu *list, struct deferred *item)
 {
 	uint64_t count = 0;
 
-	for (; item; count++) {
+	while (item) {
 		struct deferred *next = item->next;
 
 		item->free(item);
 		item = next;
+		/* A pinned CPU may answer no flush: not for longer than GRACE_BATCH items. */
+		if (++count % GRACE_BATCH == 0) {
+			port_unpin();
+			port_pin();
+		}
 	}
 	spin_lock(&list->lock, RANK_WAIT);
 	/* Release: pairs with the load in grace_barrier. */

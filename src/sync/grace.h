@@ -18,7 +18,7 @@
  * Online is where the fence is: store seen, full fence, then the first section; the writer
  *   unpublishes, full fence, then looks at seen: one of the two sees the other.
  *
- * Deferred work is kept in per-CPU lists (no atomic, no shared line): `next` gathers; when `wait`
+ * Deferred work is kept in per-CPU lists, each with its own lock: `next` gathers; when `wait`
  * is empty and next has GRACE_BATCH entries (or someone asks), next becomes wait and gp is raised.
  * A CPU polls its own wait list at the ends of writers' calls and in quire_quiescent; a list of a
  * CPU that goes offline is taken over by whoever calls grace_barrier, or goes on when it is online
@@ -60,8 +60,8 @@ extern struct grace_cpu *grace_cpus;
 extern _Atomic uint64_t grace_gp;
 
 /*
- * Bytes that grace_init needs (aligned to 128), and the start. All CPUs begin offline.
- * stall_ns 0: no period is reported as stalled.
+ * Bytes that grace_init needs (aligned to 128), and the start. All CPUs begin offline. stall_ns 0:
+ * no period is reported as stalled.
  */
 size_t grace_memory(unsigned cpus);
 void grace_init(void *memory, unsigned cpus, uint64_t stall_ns);

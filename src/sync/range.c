@@ -55,7 +55,8 @@ static uint32_t count_before(const struct range_lock *lock, const struct range *
 
 /*
  * For debug builds: the list is sound, and each count is right, or still 1 for an entry that is
- * about to be let in. => list locked
+ * about to be let in.
+ * => list locked
  */
 __attribute__((unused)) static bool valid(const struct range_lock *lock)
 {

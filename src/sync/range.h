@@ -43,8 +43,8 @@ bool range_try(struct range_lock *, struct range *, uint64_t start, uint64_t end
 
 /*
  * Lock [start, end) exclusively, before everybody who still waits: for a caller that holds another
- * range already and so must not wait. Returns false if a holder overlaps, with its bounds. => never
- * sleeps; may be called under RANK_TREE
+ * range already and so must not wait. Returns false if a holder overlaps, with its bounds.
+ * => never sleeps; may be called under RANK_TREE
  */
 bool range_reserve(struct range_lock *, struct range *, uint64_t start, uint64_t end,
 		   uint64_t *hit_start, uint64_t *hit_end);
@@ -54,7 +54,8 @@ void range_release(struct range_lock *, struct range *);
 
 /*
  * Is any part of [start, end) held exclusively (granted, not merely waited for)? If so *hit_start
- * and *hit_end are that holder's bounds. => may be called under RANK_TREE.
+ * and *hit_end are that holder's bounds.
+ * => may be called under RANK_TREE.
  */
 bool range_conflict(struct range_lock *, uint64_t start, uint64_t end, uint64_t *hit_start,
 		    uint64_t *hit_end);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A sleeping reader-writer lock, four bytes: the address-space lock of the `classic` and `vma-lock`
- * baselines, and (with rwsem_try_read) the lock of a VMA in `vma-lock`. No speculative fault
- * touches one.
+ * baselines. A speculative space never touches its own.
  *
  * Uncontended read lock and unlock: one atomic read-modify-write each, on the lock's line. A
  * waiting writer stops new readers (rwsem_try_read fails, rwsem_read sleeps), so writers don't

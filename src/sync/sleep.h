@@ -8,8 +8,7 @@
 /*
  * Sleep while *word == seen; may return early, so callers loop.
  * => outside any section, no spin lock held. However often the caller has said grace_online, its
- * CPU
- *    is offline meanwhile.
+ * CPU is offline meanwhile.
  */
 static inline void sleep_on(_Atomic uint32_t *word, uint32_t seen)
 {

@@ -9,8 +9,8 @@
  *
  * Ranks (debug builds). A CPU's locks stand on its stack in the order in which it took them; each
  * acquisition must have a rank above the topmost, so the stack is sorted by rank. Locks may be
- * given back in any order: the rest closes up and stays sorted. try_lock obeys the ranks, too:
- * there is no place that needs to break them.
+ * given back in any order: the rest closes up and stays sorted. spin_trylock obeys the ranks,
+ * too: there is no place that needs to break them.
  */
 #include "sync/spin.h"
 

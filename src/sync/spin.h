@@ -4,8 +4,8 @@
  * store to give back. Held for short, bounded work; nothing sleeps, faults or flushes under one.
  *
  * Ranks: a thread takes locks in rising rank only; a debug build checks each acquisition against
- * the locks that this CPU holds. Tables: a parent before its child (the rank falls with the level);
- * two leaves at once only by spin_lock_second, lower address first.
+ * the locks that this CPU holds. Tables: a parent before its child (the rank rises as the level
+ * falls). The second of two leaves has a rank of its own: table_lock_pair, and fork.
  */
 #ifndef QUIRE_SYNC_SPIN_H
 #define QUIRE_SYNC_SPIN_H
@@ -71,21 +71,17 @@ static inline bool spin_trylock(struct spinlock *lock, enum lock_rank rank)
 /* => the caller is pinned. Returns false if it had to wait (it holds the lock either way). */
 static inline bool spin_lock(struct spinlock *lock, enum lock_rank rank)
 {
-	uint32_t free = 0;
-	bool at_once = true;
-
-	if (unlikely(!at_cas(&lock->word, &free, 1u))) {
-		spin_lock_slow(lock);
-		at_once = false;
-	}
+	if (likely(spin_trylock(lock, rank)))
+		return true;
+	spin_lock_slow(lock);
 	spin_debug_acquired(lock, rank);
-	return at_once;
+	return false;
 }
 
 static inline void spin_unlock(struct spinlock *lock)
 {
 	spin_debug_released(lock);
-	/* Pairs with the compare-and-swaps of spin_lock, spin_trylock and spin_lock_slow. */
+	/* Pairs with the compare-and-swaps of spin_trylock and spin_lock_slow. */
 	at_store_release(&lock->word, 0u);
 }
 

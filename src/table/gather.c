@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a sweep took away: see gather.h. Frames are kept as 32-bit indices; a batch frame holds
- * 1,024 of them. */
+/* What a sweep took away: see gather.h. A batch frame holds 1,024 indices of 32 bits. */
 #include "table/gather.h"
 
 #define BATCH_FRAMES (PAGE_SIZE / sizeof(uint32_t))

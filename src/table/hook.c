@@ -4,7 +4,8 @@
  *
  *     hook      parent locked: not dead, entry empty ──► store the entry ──► full fence (Q3)
  *     unhook    parent locked, table locked: empty ──► dead ──► parent's entry empty
- *               later: flush with page-walk caches ──► grace period ──► free: frame, descriptor and lock together (H31)
+ *               later: flush with page-walk caches ──► grace period ──► free: frame, descriptor
+ *               and lock together (H31)
  *
  * The fence in hook is one half of a pair: a sweeper publishes, full fence, reads the parent's
  * entry. Whoever finds the new table and locks its leaf checks the mapping there, and sees what the
@@ -70,13 +71,6 @@ void tables_exit(struct tables *tables)
 	free_tree(tables->root);
 }
 
-static void count_tables(struct tables *tables, int64_t change)
-{
-	_Atomic int64_t *count = &tables->trace[port_cpu()].tables;
-
-	at_store(count, at_load(count) + change);
-}
-
 enum hook_status table_hook(struct tables *tables, struct frame *parent, uint64_t address,
 			    struct frame *child)
 {
@@ -95,7 +89,7 @@ enum hook_status table_hook(struct tables *tables, struct frame *parent, uint64_
 	parent->u.table.used++;
 	/* Release: pairs with the acquire loads of table_walk. */
 	at_store_release(at, pte_table(frame_pfn(child)));
-	count_tables(tables, 1);
+	trace_add(&tables->trace[port_cpu()].tables, 1);
 	at_fence(); /* pairs with the sweeper's, see above */
 	return HOOK_DONE;
 }
@@ -152,8 +146,7 @@ static bool unhook(struct frame *table, struct frame *parent, bool *parent_empty
 	table_lock(parent);
 	table_lock(table);
 	if (table->u.table.used == 0 && !at_load(&table->u.table.dead)) {
-		/* Whoever locks the table from now on, having walked to it before, finds the mark.
-		 */
+		/* Who has walked to the table before, and locks it from now on, finds the mark. */
 		at_store(&table->u.table.dead, 1);
 		at_store(table_slot(parent, table->u.table.base), PTE_NONE);
 		parent->u.table.used--;
@@ -168,6 +161,7 @@ static bool unhook(struct frame *table, struct frame *parent, bool *parent_empty
 void table_unhook_empty(struct tables *tables, struct frame *table, uint64_t floor,
 			uint64_t ceiling, struct frame **unhooked)
 {
+	struct trace_block *trace = &tables->trace[port_cpu()];
 	bool empty = true;
 
 	while (empty && table->u.table.parent) {
@@ -180,8 +174,8 @@ void table_unhook_empty(struct tables *tables, struct frame *table, uint64_t flo
 			return;
 		table->u.table.deferred.next = *unhooked ? &(*unhooked)->u.table.deferred : NULL;
 		*unhooked = table;
-		count_tables(tables, -1);
-		trace_count(&tables->trace[port_cpu()].counters[QUIRE_TABLES_FREED]);
+		trace_add(&trace->tables, -1);
+		trace_count(&trace->counters[QUIRE_TABLES_FREED]);
 		table = parent;
 	}
 }

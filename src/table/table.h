@@ -3,10 +3,11 @@
  * Page tables: 4 or 5 levels of 512 entries, level 0 the leaves, the descriptor of a table in its
  * frame's descriptor.
  *
- *   level 4   3   2   1   0
- *        [root]→[ ]→[ ]→[ ]→[leaf]→ page          walks: no lock, in a section
- *                                                 entries: changed under their table's lock
- *                                                 hook / unhook: under the parent's lock and the table's
+ *     level  4     3     2     1     0
+ *         [root]→[   ]→[   ]→[   ]→[leaf]→ page     walks: no lock, in a section
+ *                                                   entries: changed under their table's lock
+ *                                                   hook: under the parent's lock
+ *                                                   unhook: under the parent's and the table's
  *
  * A table is freed (its frame, its descriptor and so its lock) after it was unhooked, after a flush
  * with page-walk caches, and after a grace period: so a walker may lock a dead table, and finds
@@ -30,6 +31,16 @@ struct tables {
 };
 
 typedef _Atomic pte slot;
+
+/* The same page with other rights or another key: what the CPU has marked stays. */
+static inline pte pte_change(pte entry, unsigned rights, unsigned key)
+{
+	pte changed = pte_make(pte_pfn(entry), rights, key);
+
+	if (pte_is_accessed(entry))
+		changed = pte_accessed(changed);
+	return pte_is_dirty(entry) ? pte_dirty(changed) : changed;
+}
 
 /* Bytes translated by one entry, and by one whole table, of a level. */
 static inline uint64_t table_entry_span(unsigned level)
@@ -68,7 +79,7 @@ static inline void table_unlock(struct frame *table)
 	spin_unlock(&table->u.table.lock);
 }
 
-/* 0 or -QUIRE_ENOMEM. => pinned */
+/* 0, -QUIRE_ENOMEM, or what port_space_init says. => pinned */
 int tables_init(struct tables *, unsigned levels, struct trace_block *trace);
 /* Free every table. => no mapped entry is left, no CPU runs the space, no reader is left; pinned */
 void tables_exit(struct tables *);
@@ -99,8 +110,10 @@ enum hook_status {
 	HOOK_DEAD,  /* the parent is dead: walk again */
 	HOOK_TAKEN, /* the entry is no longer empty: walk again */
 };
-/* Hook `child` (from table_alloc) into parent's entry for address. => parent's lock held; full
- * fence inside, after the store. */
+/*
+ * Hook `child` (from table_alloc) into parent's entry for address.
+ * => parent's lock held; full fence inside, after the store.
+ */
 enum hook_status table_hook(struct tables *, struct frame *parent, uint64_t address,
 			    struct frame *child);
 
@@ -113,15 +126,17 @@ enum hook_status table_hook(struct tables *, struct frame *parent, uint64_t addr
  */
 struct frame *table_make_leaf(struct tables *, uint64_t address);
 
-/* Lock two leaves, the lower address first. => in a section. Returns false, with neither locked, if
- * one is dead. */
+/*
+ * Lock two leaves, the lower address first.
+ * => in a section. Returns false, with neither locked, if one is dead.
+ */
 bool table_lock_pair(struct frame *a, struct frame *b);
 void table_unlock_pair(struct frame *a, struct frame *b);
 
 /*
  * The first leaf that translates something in [*address, end); *address is moved up to the first
- * address of it in the range. NULL: none. => in a section. A sweeper issues at_fence() between
- * publishing and the first call (Q3).
+ * address of it in the range. NULL: none.
+ * => in a section. A sweeper issues at_fence() between publishing and the first call (Q3).
  */
 struct frame *table_next_leaf(const struct tables *, uint64_t *address, uint64_t end);
 
@@ -129,7 +144,8 @@ struct frame *table_next_leaf(const struct tables *, uint64_t *address, uint64_t
  * Unhook `table` if it is empty, and then its ancestors while they are empty and their whole span
  * lies in [floor, ceiling), where nothing is mapped in the current layout. Dead marks are set here.
  * The unhooked tables are chained to *unhooked (through deferred.next), to be given to table_defer
- * after the flush. => pinned or in a section; no table lock held.
+ * after the flush.
+ * => pinned or in a section; no table lock held.
  */
 void table_unhook_empty(struct tables *, struct frame *table, uint64_t floor, uint64_t ceiling,
 			struct frame **unhooked);

@@ -2,8 +2,10 @@
 /*
  * Walks: from the root to a leaf without a lock, in a section.
  *
- *     root ──► [ ] ──► [ ] ──► [leaf]     each arrow: an acquire load of an entry, which pairs with the release
- *                                         store of table_hook, so that the child's entries and descriptor are seen
+ *     root ──► [ ] ──► [ ] ──► [leaf]
+ *
+ * Each arrow is an acquire load of an entry, which pairs with the release store of table_hook, so
+ * that the child's entries and descriptor are seen.
  *
  * Each entry is looked at once, and every form that it can have is told apart at every level:
  * empty, a table, a huge page, in transition.
@@ -37,8 +39,10 @@ enum walk_status table_walk(const struct tables *tables, uint64_t address, struc
 	return pte_is_busy(entry) ? WALK_BUSY : WALK_HUGE;
 }
 
-/* The first address above `address` whose entry in this table is not empty; the table's end, or one
- * not below `end`. */
+/*
+ * The first address above `address` whose entry in this table is not empty; the table's end, or one
+ * not below `end`.
+ */
 static uint64_t skip_empty(const struct frame *table, uint64_t address, uint64_t end)
 {
 	uint64_t span = table_entry_span(table->u.table.level);
@@ -60,8 +64,7 @@ struct frame *table_next_leaf(const struct tables *tables, uint64_t *address, ui
 
 		if (status == WALK_LEAF)
 			return walk.table;
-		/* Nothing makes huge or busy entries above the leaves yet; skipping one would leave
-		 * it mapped. */
+		/* Nothing makes other entries above the leaves yet, and to skip one is wrong. */
 		require(status == WALK_MISSING);
 		*address = skip_empty(walk.table, *address, end);
 	}

@@ -57,8 +57,7 @@ void trace_event(struct quire_mm *mm, uint64_t address, unsigned counter)
 	struct entry *entry = &ring->entries[number % RING];
 
 	at_store(&entry->number, 0u);
-	/* Release: each pairs with its acquire load in copy, which then finds `number` emptied or
-	 * later. */
+	/* Release: each pairs with its acquire load in copy, which then finds a new `number`. */
 	at_store_release(&entry->time, port_clock());
 	at_store_release(&entry->address, address);
 	at_store_release(&entry->mm, mm);
@@ -72,8 +71,10 @@ void trace_event(struct quire_mm *mm, uint64_t address, unsigned counter)
 /* False: the entry no longer has this event. */
 static bool copy(struct entry *entry, uint64_t number, struct quire_event *event)
 {
-	/* Acquire: the first pairs with the last store to the entry in trace_event, the others with
-	 * those before it. */
+	/*
+	 * Acquire: the first pairs with the last store to the entry in trace_event, the others with
+	 * those before it.
+	 */
 	if (at_load_acquire(&entry->number) != number)
 		return false;
 	event->time = at_load_acquire(&entry->time);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Counters of a space (one block for each CPU, on its own lines) and the ring of events of each
- * CPU. A successful speculative fault raises one counter, with a plain load and store.
+ * CPU. A fault raises its counters with plain loads and stores.
  */
 #ifndef QUIRE_TRACE_TRACE_H
 #define QUIRE_TRACE_TRACE_H
@@ -11,8 +11,8 @@
 #include <quire/stats.h>
 
 struct trace_block {
-	_Atomic uint64_t faults[QUIRE_PATH_COUNT][QUIRE_KIND_COUNT]; /* first line: the speculative
-									ones */
+	/* The first line: those that were speculative. */
+	_Atomic uint64_t faults[QUIRE_PATH_COUNT][QUIRE_KIND_COUNT];
 	_Atomic int64_t anonymous; /* pages mapped less pages unmapped by this CPU */
 	_Atomic int64_t tables;	   /* tables hooked less tables unhooked */
 	_Atomic uint64_t counters[QUIRE_COUNTER_COUNT];
@@ -22,6 +22,12 @@ struct trace_block {
 static inline void trace_count(_Atomic uint64_t *counter)
 {
 	at_store(counter, at_load(counter) + 1);
+}
+
+/* What this CPU adds to a count that others may take from. => pinned */
+static inline void trace_add(_Atomic int64_t *count, int64_t change)
+{
+	at_store(count, at_load(count) + change);
 }
 
 /* Bytes for the rings, aligned to 128; and the start. */
