@@ -542,7 +542,7 @@ static void vma_pending(void **state)
 	range_acquire(&mm->ranges, &range, AREA, AREA + PAGES(4), true);
 	at_store_release(&vma->seq, VMA_PENDING);
 	begin(&actor, 1, act_fault, AREA, QUIRE_WRITE);
-	await(QUIRE_CLASSIC_VMA, 1);
+	await(QUIRE_CLASSIC_PENDING, 1);
 	give_time();
 	assert_false(at_load(&actor.done));
 	at_store_release(&vma->seq, VMA_LIVE);

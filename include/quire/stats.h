@@ -41,7 +41,7 @@
 	X(CLASSIC_NO_VMA, no_vma)	    /* no mapping: only the classic path says so */        \
 	X(CLASSIC_GROWTH, stack_growth)	    /* below a stack that may grow */                      \
 	X(CLASSIC_ACCESS, no_access)	    /* not allowed: only the classic path says so */       \
-	X(CLASSIC_VMA, vma_unsupported)	    /* a call is about to put this mapping in place */     \
+	X(CLASSIC_PENDING, vma_pending)	    /* a call is about to put this mapping in place */     \
 	X(CLASSIC_RETRIES, retries)	    /* too many retries */                                 \
 	X(CLASSIC_MEMORY, no_memory)	    /* nothing to be had without waiting */                \
 	X(CLASSIC_CONTENDED, vma_contended) /* vma-lock: a writer has or wants the VMA */

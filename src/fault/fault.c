@@ -62,7 +62,7 @@ static enum outcome look_up(struct fault *f)
 	seq = at_load_acquire(&f->vma->seq);
 	if (unlikely(seq != VMA_LIVE)) {
 		if (seq == VMA_PENDING)
-			return classic(f, QUIRE_CLASSIC_VMA);
+			return classic(f, QUIRE_CLASSIC_PENDING);
 		f->reason = QUIRE_RETRY_VMA;
 		return FAULT_RETRY;
 	}
