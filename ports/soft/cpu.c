@@ -165,15 +165,7 @@ void quire_soft_switch(struct quire_soft_cpu *public, struct quire_mm *mm)
 
 void quire_soft_keys(struct quire_soft_cpu *public, uint32_t key_register)
 {
+	cpu_of(public);
 	soft_drop_all(public);
-	public->key_register = key_register;
-}
-
-bool port_key_allows(unsigned key, bool write)
-{
-	if (soft_self == NULL)
-		return true;
-	uint32_t bits = soft_self->public.key_register >> 2 * key;
-
-	return (bits & 1u) == 0 && (!write || (bits & 2u) == 0);
+	public->key_register = soft_key_register = key_register;
 }

@@ -39,6 +39,7 @@ _Thread_local unsigned soft_cpu_index __attribute__((tls_model("initial-exec")))
 _Thread_local struct soft_cpu *soft_self __attribute__((tls_model("initial-exec")));
 
 static _Atomic uint32_t no_request; /* of threads that are no CPU */
+_Thread_local uint32_t soft_key_register __attribute__((tls_model("initial-exec")));
 _Thread_local _Atomic uint32_t *soft_request
 	__attribute__((tls_model("initial-exec"))) = &no_request;
 
@@ -203,6 +204,7 @@ void soft_adopt(struct soft_cpu *cpu)
 	soft_self = cpu;
 	soft_cpu_index = cpu->public.index;
 	soft_request = &cpu->public.request;
+	soft_key_register = cpu->public.key_register;
 	soft_drop_all(&cpu->public);
 }
 
@@ -211,6 +213,7 @@ void soft_abandon(void)
 	soft_self = NULL;
 	soft_cpu_index = 0;
 	soft_request = &no_request;
+	soft_key_register = 0;
 }
 
 int port_space_init(struct port_space *space, uint64_t root_pfn, unsigned levels)

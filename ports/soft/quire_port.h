@@ -47,6 +47,8 @@ extern _Thread_local unsigned soft_cpu_index __attribute__((tls_model("initial-e
 extern unsigned char soft_cpu_nodes[MAX_CPUS];
 /* This CPU's word that is not 0 while a flush waits for it, or a word that is always 0. */
 extern _Thread_local _Atomic uint32_t *soft_request __attribute__((tls_model("initial-exec")));
+/* The key register of this thread's CPU; 0, which allows everything, where it has none. */
+extern _Thread_local uint32_t soft_key_register __attribute__((tls_model("initial-exec")));
 
 /* Drop what others have asked this CPU to drop, and say so. Takes no lock of the core's. */
 void soft_answer(void);
@@ -167,10 +169,15 @@ static inline bool pte_is_busy(pte e)
 	return (e & SOFT_BUSY) != 0;
 }
 
+/* Two bits a key, as PKRU has: no access, no writing. */
+static inline bool port_key_allows(unsigned key, bool write)
+{
+	return (soft_key_register >> 2 * key & (write ? 3u : 1u)) == 0;
+}
+
 int port_space_init(struct port_space *space, uint64_t root_pfn, unsigned levels);
 void port_space_exit(struct port_space *space);
 void port_flush(struct port_space *space, uint64_t start, uint64_t end, bool tables);
-bool port_key_allows(unsigned key, bool write);
 void port_wait(_Atomic uint32_t *word, uint32_t seen);
 void port_wake(_Atomic uint32_t *word);
 void port_pause(unsigned turn);
