@@ -320,6 +320,28 @@ static void out_of_memory(void **state)
 	fault(AREA, QUIRE_WRITE, QUIRE_FAULT_DONE);
 }
 
+/* Memory ends half-way down the tables: those that were hooked by then go again. */
+static void out_of_memory_at_tables(void **state)
+{
+	static struct frame *taken[FRAMES];
+	unsigned count = 0;
+
+	(void)state;
+	while ((taken[count] = frame_alloc(0)) != NULL)
+		count++;
+	for (unsigned left = 1; left < 4; left++) {
+		frame_put(taken[--count]);
+		quire_stats(mm, &before);
+		fault(AREA, QUIRE_WRITE, QUIRE_FAULT_OOM);
+		assert_int_equal(counted(QUIRE_TABLES_FREED), left);
+		assert_int_equal(before.tables, 1);
+		assert_int_equal(quire_barrier(0), 0);
+	}
+	while (count)
+		frame_put(taken[--count]);
+	fault(AREA, QUIRE_WRITE, QUIRE_FAULT_DONE);
+}
+
 /* --- why a fault goes to the classic path */
 
 static void classic_off(void **state)
@@ -897,6 +919,7 @@ int main(void)
 		MODES(keys),
 		MODES(growth),
 		MODES(out_of_memory),
+		MODES(out_of_memory_at_tables),
 		MODES(together),
 		SPECULATIVE(classic_off),
 		SPECULATIVE(classic_reasons),

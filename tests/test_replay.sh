@@ -191,6 +191,13 @@ def order():
                       '%d 7 8 0 F %x 7' % (t + 40, a), '%d 7 7 0 U 5 %x 4000 = 0' % (t + 50, a), '%d 7 9 0 F %x 4' % (t + 60, a)]
         r = agrees('handing over', start + lines, '--cpus', str(1 + turn % 4))
         check(r['races'] == 0 and r['classic']['no_vma'] == 200, r)
+    # A brk moves the break from where the last one left it, though their ranges may have nothing in common: the second
+    # task's is not to overtake the first one's, which come after much work.
+    work = ['%d 7 8 0 F %x 6' % (100 + i, 0x7f0000000000 + 0x1000 * i) for i in range(4000)]
+    for turn in range(5):
+        agrees('breaks', start + ['5 7 8 0 B 1 0 = 600000', '10 7 8 0 B 1 610000 = 610000', '20 7 8 0 M 5 0 1000000 3 22 ffffffff 0 = 7f0000000000']
+               + work + ['10000 7 8 0 B 1 608000 = 608000', '10010 7 8 0 B 1 602000 = 602000', '10020 7 9 1 B 1 601000 = 601000',
+                         '10030 7 8 0 B 1 0 = 601000', '10040 7 8 0 B 1 603000 = 603000', '10050 7 8 0 F 602000 6'])
     # A fault beside a call on its address is not judged; it is played.
     r = agrees('race', start + ['10 7 8 0 M 5 0 4000 3 22 ffffffff 0 = 7f0000000000', '20 7 8 0 U 100 7f0000000000 4000 = 0',
                                 '30 7 9 1 F 7f0000000000 6', '40 7 9 1 F 7f0000001000 6'])

@@ -106,9 +106,10 @@ struct member {
 };
 
 struct space {
-	struct quire_mm *mm;	 /* NULL: not begun, ended, or failed */
-	struct shadow shadow;	 /* as planning left it */
-	uint64_t brk_start, brk; /* brk_start 0: no heap was seen */
+	struct quire_mm *mm;	     /* NULL: not begun, ended, or failed */
+	struct shadow shadow;	     /* as planning left it */
+	uint64_t brk_start, brk;     /* brk_start 0: no heap was seen */
+	uint32_t brk_task, brk_call; /* the last brk so far; 0: none */
 	uint32_t members; /* first of its tasks, an index of plan.members; REPLAY_NONE: none */
 	_Atomic uint32_t users;	    /* tasks that still have events here */
 	uint32_t begin_task, begin; /* the event that began it, or the last fork of it; 0: none */

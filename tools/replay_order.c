@@ -231,6 +231,14 @@ static uint64_t filled_pages(const struct trace_event *e)
 	return fills && e->result >= 0 ? e->length / QUIRE_PAGE_SIZE + 1 : 0;
 }
 
+/* What a brk maps or unmaps depends on where the one before left the break. */
+static struct wait earlier_brk(const struct space *space, const struct open_call *call)
+{
+	if (space->brk_task == call->task)
+		return (struct wait){ 0 };
+	return (struct wait){ space->brk_task, space->brk_call };
+}
+
 /* A call takes effect: it gets its position. */
 static bool end_call(struct planner *p, struct open_call *call)
 {
@@ -241,9 +249,15 @@ static bool end_call(struct planner *p, struct open_call *call)
 	uint32_t position;
 
 	wait = wait_both(wait, (struct wait){ REPLAY_ALL, call->fault });
+	if (e->op == TRACE_BRK)
+		wait = wait_both(wait, earlier_brk(space, call));
 	position = plan_place(p, call->event, call->task, expect, wait);
 	if (position == 0 || !mark_open(p, call, false))
 		return false;
+	if (e->op == TRACE_BRK) {
+		space->brk_task = call->task;
+		space->brk_call = position;
+	}
 	p->plan->pages += filled_pages(e);
 	return call_apply(space, e, expect, position, call->task) || plan_no_memory(p);
 }

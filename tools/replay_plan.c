@@ -13,7 +13,7 @@
  *   a fault       the last call on its address that had ended; the last fault on the same page, if
  *                 that was surely over
  *   a call        calls on its range that have lower positions; faults in its range that came
- *                 before it began
+ *                 before it began; if it is a brk, the brk before it
  *   a fork        everything in the space that has a lower position
  *   a first event the event that made the task; the exec or fork that made the space
  *

@@ -226,6 +226,20 @@ static void discard(struct fault *f)
 	section_leave();
 }
 
+/* A fault that came to nothing leaves no tables behind: no sweep may ever come for them. */
+static void unhook_unused(struct fault *f)
+{
+	struct gather gather;
+	struct walk walk;
+
+	gather_init(&gather, &f->mm->tables);
+	section_enter();
+	table_walk(&f->mm->tables, f->address, &walk);
+	table_unhook_empty(&f->mm->tables, walk.table, 0, UINT64_MAX, &gather.unhooked);
+	section_leave();
+	gather_finish(&gather);
+}
+
 static enum outcome first_path(struct fault *f)
 {
 	if (likely(f->mm->mode == QUIRE_SPECULATIVE)) {
@@ -253,5 +267,7 @@ enum quire_verdict quire_fault(struct quire_mm *mm, uint64_t address, enum quire
 					 outcome == FAULT_MEMORY ? QUIRE_CLASSIC_MEMORY : f.reason);
 	if (unlikely(f.page || f.table))
 		discard(&f);
+	if (unlikely(result != QUIRE_FAULT_DONE && f.hooked))
+		unhook_unused(&f);
 	return result;
 }

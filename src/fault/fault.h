@@ -31,6 +31,7 @@ struct fault {
 	struct frame *page; /* nobody else knows it */
 	bool page_zeroed;
 	struct frame *table;
+	bool hooked; /* a table that was prepared is in place, and empty as far as we know */
 };
 
 /* Does the VMA, and this CPU's key register, allow the access? */

@@ -300,8 +300,10 @@ static enum outcome add_table(struct fault *f, struct walk *w)
 		return retry(f, QUIRE_RETRY_VMA);
 	if (status == HOOK_DEAD)
 		return retry(f, QUIRE_RETRY_TABLE);
-	if (status == HOOK_DONE)
+	if (status == HOOK_DONE) {
 		f->table = NULL;
+		f->hooked = true;
+	}
 	return FAULT_OK;
 }
 

@@ -128,6 +128,7 @@ void space_move_cancel(struct quire_mm *mm, uint64_t from, uint64_t to, uint64_t
 {
 	struct frame *leaf;
 	uint64_t address = to, floor, ceiling;
+	struct walk walk;
 	struct sweep s;
 
 	sweep_begin(&s, mm, from, from + length);
@@ -139,6 +140,9 @@ void space_move_cancel(struct quire_mm *mm, uint64_t from, uint64_t to, uint64_t
 		address = leaf->u.table.base + table_span(0);
 		table_unhook_empty(&mm->tables, leaf, floor, ceiling, &s.gather.unhooked);
 	}
+	/* And where there was no memory for the next leaf: what is above it. */
+	if (table_walk(&mm->tables, to + length, &walk) == WALK_MISSING)
+		table_unhook_empty(&mm->tables, walk.table, floor, ceiling, &s.gather.unhooked);
 	section_leave();
 	gather_finish(&s.gather);
 }
