@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * Trace files: every op is read and written; whatever is malformed is refused in one line that
  * names its place; the limits hold; a file that could not be written whole does not exist.

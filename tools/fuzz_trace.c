@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * The reader of traces against whatever the fuzzer thinks of: gzip or plain text. What it accepts
  * must survive being formatted and read again, unchanged.

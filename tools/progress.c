@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* The progress bar: see progress.h. */
 #define _GNU_SOURCE
 #include "progress.h"

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* quire: the command. It finds the sub-command and calls it. */
 #include "commands.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * The tracer. A seccomp filter stops a thread at the calls that matter and at no others; ptrace
  * then stops it again when the call returns. Forks, execs and exits stop by ptrace's own events.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* What a stopped thread is, does and has: from its registers, its memory, and /proc. */
 #define _GNU_SOURCE
 #include "record.h"

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * Page faults and marks, taken from the kernel's rings by a thread of its own. An error code that
  * the kernel didn't tell stays marked unknown rather than guessed. What the kernel couldn't put

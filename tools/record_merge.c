@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * From a recording to a file: the log gets the kernel's exact times where there are any, is sorted,
  * and is merged with the faults. Time 0 is the first execve; what is older belongs to the recorder.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* Opening the perf events that faults and marks come from: see record_rings.h. */
 #define _GNU_SOURCE
 #include "record_rings.h"

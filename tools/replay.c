@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* quire replay: plays a recorded trace on Quire, and compares. See replay.h. */
 #include "replay.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * What an event should find, after the recording; and how it changes what the recording says about
  * memory.

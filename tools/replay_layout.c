@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * Layouts: lines in the manner of /proc/PID/maps, and the comparison at the end of a process.
  *

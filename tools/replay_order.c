@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* What faults and calls wait for, by the rules at the top of replay_plan.c. */
 #include "replay_plan.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* Tasks, spaces, and positions in the order of the plan: see replay_plan.c. */
 #include "replay_plan.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /* What a replay found, as text or as one JSON object. */
 #include "replay.h"
 

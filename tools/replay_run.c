@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * Playing the plan: host threads, each a virtual CPU, run the recorded tasks as a kernel's
  * scheduler would.

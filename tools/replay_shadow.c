@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * The shadow of an address space: what the recording says about every address, as a sorted array of
  * segments.

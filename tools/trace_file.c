@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * Reading trace files. zlib inflates, or passes plain text through; lines are cut out of a buffer
  * that holds the longest one allowed; trace_line.c parses them. What a line can't show, that times

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * One line of a trace. Every op has a string of field letters, and both directions walk it:
  *

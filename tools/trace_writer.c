@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: MIT
+/* SPDX-License-Identifier: MIT */
 /*
  * Writing trace files. The text goes, compressed, into a temporary file beside the target and is
  * renamed onto it when all is on disk; a target that exists and is no regular file (a pipe, a

@@ -11,6 +11,9 @@
 #include <quire/types.h>
 
 #pragma GCC visibility push(default)
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 struct quire_memory {
 	uint64_t base, size; /* bytes of physical memory, of which whole pages are used */
@@ -69,6 +72,9 @@ struct quire_memory_stats {
 };
 void quire_memory_stats(struct quire_memory_stats *);
 
+#ifdef __cplusplus
+}
+#endif
 #pragma GCC visibility pop
 
 #endif

@@ -17,6 +17,9 @@
 #include <quire/types.h>
 
 #pragma GCC visibility push(default)
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 #define QUIRE_UNLIMITED UINT64_MAX
 
@@ -119,6 +122,9 @@ size_t quire_mm_maps(struct quire_mm *, char *text, size_t size);
  */
 const char *quire_validate(struct quire_mm *mm);
 
+#ifdef __cplusplus
+}
+#endif
 #pragma GCC visibility pop
 
 #endif

@@ -9,11 +9,17 @@
 #include <quire/types.h>
 
 #pragma GCC visibility push(default)
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 #define QUIRE_VERSION "0.1.0"
 
 const char *quire_version(void);
 
+#ifdef __cplusplus
+}
+#endif
 #pragma GCC visibility pop
 
 #endif

@@ -25,6 +25,9 @@
 #include <stdatomic.h>
 
 #pragma GCC visibility push(default)
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 #define QUIRE_SOFT_TLB 256 /* entries, direct-mapped; a power of two */
 
@@ -142,6 +145,9 @@ size_t quire_soft_read(struct quire_soft_cpu *cpu, uint64_t address, void *buffe
 size_t quire_soft_write(struct quire_soft_cpu *cpu, uint64_t address, const void *buffer,
 			size_t size);
 
+#ifdef __cplusplus
+}
+#endif
 #pragma GCC visibility pop
 
 #endif

@@ -10,6 +10,9 @@
 #include <quire/types.h>
 
 #pragma GCC visibility push(default)
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* Which way a fault was resolved. */
 #define QUIRE_PATHS(X)                                                                             \
@@ -115,6 +118,9 @@ struct quire_event {
  */
 size_t quire_events(unsigned cpu, struct quire_event *events, size_t count);
 
+#ifdef __cplusplus
+}
+#endif
 #pragma GCC visibility pop
 
 #endif

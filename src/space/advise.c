@@ -159,6 +159,7 @@ int quire_madvise(struct quire_mm *mm, uint64_t address, uint64_t length, int ad
 {
 	uint64_t end = address + PAGE_ALIGN(length);
 	struct space_lock lock;
+	bool waited = false;
 	int error;
 
 	if (!known(advice) || address & PAGE_MASK || (length && !PAGE_ALIGN(length)) ||
@@ -168,9 +169,11 @@ int quire_madvise(struct quire_mm *mm, uint64_t address, uint64_t length, int ad
 		return 0;
 	if (populates(advice))
 		return populate(mm, address, end, advice);
-	space_lock(&lock, mm, address, end, find_remembered(advice) ? SPACE_EDIT : SPACE_ZAP);
-	error = advise_range(mm, address, end, advice);
-	space_unlock(&lock);
-	grace_poll();
+	do {
+		space_lock(&lock, mm, address, end,
+			   find_remembered(advice) ? SPACE_EDIT : SPACE_ZAP);
+		error = advise_range(mm, address, end, advice);
+		space_unlock(&lock);
+	} while (space_again(error, &waited));
 	return error;
 }

@@ -60,7 +60,7 @@ uint64_t quire_brk(struct quire_mm *mm, uint64_t address)
 {
 	uint64_t old = current_break(mm), low, high, seen;
 	struct space_lock lock;
-	bool moved, populate;
+	bool moved, populate, waited = false;
 
 	for (;;) {
 		if (!mm->brk_start || address < mm->brk_start || address > mm->end ||
@@ -72,14 +72,10 @@ uint64_t quire_brk(struct quire_mm *mm, uint64_t address)
 		moved = move_break(&lock, old, address, &seen);
 		populate = mm->lock_future == VMA_LOCKED && address > old;
 		space_unlock(&lock);
-		if (moved) {
-			if (populate)
-				space_populate_mapped(mm, PAGE_ALIGN(old), PAGE_ALIGN(address));
-			grace_poll();
-			return address;
-		}
-		if (seen == old)
-			return old;
+		if (moved && populate)
+			space_populate_mapped(mm, PAGE_ALIGN(old), PAGE_ALIGN(address));
+		if (!space_again(moved ? 0 : -QUIRE_ENOMEM, &waited) && (moved || seen == old))
+			return moved ? address : old;
 		old = seen; /* somebody else moved it: once more */
 	}
 }

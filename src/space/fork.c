@@ -225,7 +225,7 @@ static void exclude_faults(struct quire_mm *mm)
 			port_pause(turn++);
 }
 
-int quire_fork(struct quire_mm *parent, struct quire_mm **out)
+static int copy(struct quire_mm *parent, struct quire_mm **out)
 {
 	struct space_lock lock;
 	struct quire_mm *child;
@@ -245,6 +245,16 @@ int quire_fork(struct quire_mm *parent, struct quire_mm **out)
 		quire_mm_destroy(child);
 	else
 		*out = child;
-	grace_poll();
+	return error;
+}
+
+int quire_fork(struct quire_mm *parent, struct quire_mm **out)
+{
+	bool waited = false;
+	int error;
+
+	do
+		error = copy(parent, out);
+	while (space_again(error, &waited));
 	return error;
 }

@@ -120,6 +120,7 @@ int64_t quire_mmap(struct quire_mm *mm, uint64_t address, uint64_t length, int p
 		.length = PAGE_ALIGN(length),
 		.flags = flags,
 	};
+	bool waited = false;
 	int64_t result;
 
 	if (!(flags & QUIRE_MAP_ANONYMOUS))
@@ -135,9 +136,10 @@ int64_t quire_mmap(struct quire_mm *mm, uint64_t address, uint64_t length, int p
 	if (fixed && address < mm->start)
 		return -QUIRE_EPERM;
 	r.vma_flags = flags_of(prot, flags);
-	result = fixed ? map_fixed(&r) : map_somewhere(&r);
+	do
+		result = fixed ? map_fixed(&r) : map_somewhere(&r);
+	while (space_again(result, &waited));
 	if (result >= 0 && populates(&r))
 		space_populate_mapped(mm, (uint64_t)result, (uint64_t)result + r.length);
-	grace_poll();
 	return result;
 }

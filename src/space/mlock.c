@@ -46,6 +46,20 @@ static int mark(struct quire_mm *mm, uint64_t start, uint64_t end, uint32_t flag
 	return error;
 }
 
+static int mark_range(struct quire_mm *mm, uint64_t start, uint64_t end, uint32_t flags)
+{
+	struct space_lock lock;
+	bool waited = false;
+	int error;
+
+	do {
+		space_lock(&lock, mm, start, end, SPACE_EDIT);
+		error = mark(mm, start, end, flags, false);
+		space_unlock(&lock);
+	} while (space_again(error, &waited));
+	return error;
+}
+
 /* The range of an mlock call, whole pages. 0, 1: nothing to do, or an error. */
 static int whole_pages(uint64_t *address, uint64_t *end, uint64_t length)
 {
@@ -61,7 +75,6 @@ static int lock_pages(struct quire_mm *mm, uint64_t address, uint64_t length, ui
 {
 	uint64_t pages = PAGE_ALIGN(length + (address & PAGE_MASK)) >> PAGE_SHIFT, end;
 	int error = whole_pages(&address, &end, length);
-	struct space_lock lock;
 	bool allowed;
 
 	space_edit_begin(mm);
@@ -74,12 +87,9 @@ static int lock_pages(struct quire_mm *mm, uint64_t address, uint64_t length, ui
 		return -QUIRE_ENOMEM; /* even if the range makes no sense */
 	if (error)
 		return error < 0 ? error : 0;
-	space_lock(&lock, mm, address, end, SPACE_EDIT);
-	error = mark(mm, address, end, flags, false);
-	space_unlock(&lock);
+	error = mark_range(mm, address, end, flags);
 	if (!error && !(flags & VMA_ONFAULT))
 		error = space_populate_mapped(mm, address, end);
-	grace_poll();
 	/* What mlock(2) says for pages that can't be faulted in. */
 	return error == -QUIRE_EFAULT ? -QUIRE_ENOMEM : error;
 }
@@ -99,32 +109,30 @@ int quire_mlock2(struct quire_mm *mm, uint64_t address, uint64_t length, int fla
 
 int quire_munlock(struct quire_mm *mm, uint64_t address, uint64_t length)
 {
-	struct space_lock lock;
 	uint64_t end;
 	int error = whole_pages(&address, &end, length);
 
 	if (error)
 		return error < 0 ? error : 0;
-	space_lock(&lock, mm, address, end, SPACE_EDIT);
-	error = mark(mm, address, end, 0, false);
-	space_unlock(&lock);
-	grace_poll();
-	return error;
+	return mark_range(mm, address, end, 0);
 }
 
 /* Lock flags for everything there is, and for what comes. */
 static int lock_all(struct quire_mm *mm, bool current, uint32_t flags, uint32_t future)
 {
 	struct space_lock lock;
+	bool waited = false;
 	int error = 0;
 
-	space_lock(&lock, mm, mm->start, mm->end, SPACE_EDIT);
-	space_edit_begin(mm);
-	mm->lock_future = future;
-	space_edit_end(mm);
-	if (current)
-		error = mark(mm, mm->start, mm->end, flags, true);
-	space_unlock(&lock);
+	do {
+		space_lock(&lock, mm, mm->start, mm->end, SPACE_EDIT);
+		space_edit_begin(mm);
+		mm->lock_future = future;
+		space_edit_end(mm);
+		if (current)
+			error = mark(mm, mm->start, mm->end, flags, true);
+		space_unlock(&lock);
+	} while (space_again(error, &waited));
 	return error;
 }
 
@@ -153,14 +161,10 @@ int quire_mlockall(struct quire_mm *mm, int flags)
 			space_populate_mapped(mm, vma.start, vma.end);
 			at = vma.end;
 		}
-	grace_poll();
 	return error;
 }
 
 int quire_munlockall(struct quire_mm *mm)
 {
-	int error = lock_all(mm, true, 0, 0);
-
-	grace_poll();
-	return error;
+	return lock_all(mm, true, 0, 0);
 }

@@ -116,6 +116,7 @@ int quire_pkey_mprotect(struct quire_mm *mm, uint64_t address, uint64_t length, 
 	const int grows = prot & (QUIRE_PROT_GROWSDOWN | QUIRE_PROT_GROWSUP);
 	struct protection p = { .key = key };
 	uint64_t end = address + PAGE_ALIGN(length);
+	bool waited = false;
 	int error = 0;
 
 	prot &= ~(QUIRE_PROT_GROWSDOWN | QUIRE_PROT_GROWSUP);
@@ -133,9 +134,11 @@ int quire_pkey_mprotect(struct quire_mm *mm, uint64_t address, uint64_t length, 
 		return -QUIRE_EINVAL;
 	if (grows)
 		error = extend(mm, grows, &address, end);
-	if (!error)
+	if (error)
+		return error;
+	do
 		error = protect_range(mm, address, end, &p);
-	grace_poll();
+	while (space_again(error, &waited));
 	return error;
 }
 

@@ -342,8 +342,13 @@ int64_t quire_mremap(struct quire_mm *mm, uint64_t old, uint64_t old_length, uin
 		.target = new_address,
 		.flags = flags,
 	};
-	int64_t result = remap(&r);
+	bool waited = false;
+	struct remap once;
+	int64_t result;
 
-	grace_poll();
+	do {
+		once = r;
+		result = remap(&once);
+	} while (space_again(result, &waited));
 	return result;
 }

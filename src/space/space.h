@@ -195,4 +195,12 @@ int space_populate(struct quire_mm *, uint64_t start, uint64_t end, enum quire_a
  */
 int space_populate_mapped(struct quire_mm *, uint64_t start, uint64_t end);
 
+/*
+ * again.c: the end of each call that edits. Polls the grace periods; and if the call failed for
+ * want of memory that only waits for one, waits for it and says that the call is to be made once
+ * more (the second time it says no).
+ * => no lock held, outside a section
+ */
+bool space_again(int64_t result, bool *waited);
+
 #endif

@@ -23,6 +23,7 @@ int space_unmap(struct space_lock *lock, uint64_t start, uint64_t end)
 int quire_munmap(struct quire_mm *mm, uint64_t address, uint64_t length)
 {
 	struct space_lock lock;
+	bool waited = false;
 	uint64_t end;
 	int error;
 
@@ -31,9 +32,10 @@ int quire_munmap(struct quire_mm *mm, uint64_t address, uint64_t length)
 	end = address + PAGE_ALIGN(length);
 	if (end == address)
 		return -QUIRE_EINVAL;
-	space_lock(&lock, mm, address, end, SPACE_EDIT);
-	error = space_unmap(&lock, address, end);
-	space_unlock(&lock);
-	grace_poll();
+	do {
+		space_lock(&lock, mm, address, end, SPACE_EDIT);
+		error = space_unmap(&lock, address, end);
+		space_unlock(&lock);
+	} while (space_again(error, &waited));
 	return error;
 }
