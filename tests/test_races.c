@@ -575,6 +575,46 @@ static void sums_while_forking(void **state)
 	side_by_side(fork_once, sum_up);
 }
 
+/* --- all free memory waits for a CPU that reaches no safepoint for a while */
+
+#define HELD_UP_NS 40000000ull
+#define TAKEN (60ull << 20 >> PAGE_SHIFT) /* of the 64 MiB: little is left to edit with */
+
+static void *far_from_safepoints(void *argument)
+{
+	struct quire_soft_cpu *me = quire_soft_attach(1);
+
+	quire_soft_enter(me);
+	while (!at_load_acquire(&race.over)) {
+		for (uint64_t since = port_clock(); port_clock() - since < HELD_UP_NS;)
+			;
+		quire_soft_safepoint(me);
+	}
+	quire_soft_leave(me);
+	quire_soft_detach(me);
+	return argument;
+}
+
+static void edits_while_memory_is_held_up(void **state)
+{
+	uint64_t failed = 0;
+	pthread_t thread;
+
+	(void)state;
+	assert_true(map(BASE, TAKEN, FIXED | QUIRE_MAP_POPULATE));
+	at_store(&race.over, false);
+	assert_int_equal(pthread_create(&thread, NULL, far_from_safepoints, NULL), 0);
+	for (uint64_t since = port_clock(); port_clock() - since < RACE_NS;) {
+		failed += !map(HEAP, 1, FIXED);
+		failed += quire_munmap(mm, HEAP, PAGES(1)) != 0;
+	}
+	at_store_release(&race.over, true); /* pairs with the other's load */
+	quire_soft_leave(cpu);
+	pthread_join(thread, NULL);
+	quire_soft_enter(cpu);
+	assert_int_equal(failed, 0);
+}
+
 #define RACE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define RACE_IN(name, mode) cmocka_unit_test_prestate_setup_teardown(name, setup, teardown, &mode)
 
@@ -597,6 +637,7 @@ int main(void)
 		RACE_IN(fork_of_one_moment, vma_lock),
 		RACE_IN(fork_of_one_moment, classic),
 		RACE(sums_while_forking),
+		RACE(edits_while_memory_is_held_up),
 	};
 
 	return cmocka_run_group_tests_name("races", tests, NULL, NULL);

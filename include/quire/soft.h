@@ -22,11 +22,22 @@
 #define QUIRE_SOFT_H
 
 #include <quire/quire.h>
+#ifndef __cplusplus
 #include <stdatomic.h>
+#endif
 
 #pragma GCC visibility push(default)
 #ifdef __cplusplus
 extern "C" {
+#endif
+
+/* A word that other CPUs write. C++ has no _Atomic; of such a word gcc and clang make the same. */
+#ifdef __cplusplus
+typedef uint32_t quire_soft_word;
+#define QUIRE_SOFT_LOAD(word) __atomic_load_n(word, __ATOMIC_RELAXED)
+#else
+typedef _Atomic uint32_t quire_soft_word;
+#define QUIRE_SOFT_LOAD(word) atomic_load_explicit(word, memory_order_relaxed)
 #endif
 
 #define QUIRE_SOFT_TLB 256 /* entries, direct-mapped; a power of two */
@@ -63,7 +74,7 @@ struct quire_soft_cpu {
 	enum quire_verdict verdict; /* of the last failed access */
 	uint64_t fault_address;
 	/* Not 0: a flush waits for this CPU. On a line that other CPUs write. */
-	_Atomic uint32_t request __attribute__((aligned(64)));
+	quire_soft_word request __attribute__((aligned(64)));
 };
 
 /*
@@ -92,7 +103,7 @@ void quire_soft_safepoint_slow(struct quire_soft_cpu *cpu);
 /* => inside; translations made before are not used after it. Two loads when nothing waits. */
 static inline void quire_soft_safepoint(struct quire_soft_cpu *cpu)
 {
-	if (__builtin_expect(atomic_load_explicit(&cpu->request, memory_order_relaxed) != 0, 0))
+	if (__builtin_expect(QUIRE_SOFT_LOAD(&cpu->request) != 0, 0))
 		quire_soft_safepoint_slow(cpu);
 	quire_quiescent();
 }

@@ -7,7 +7,7 @@
  */
 #include "space/space.h"
 
-#define MEMORY_WAIT_NS 100000000ull
+#define MEMORY_WAIT_NS 1000000000ull
 
 bool space_again(int64_t result, bool *waited)
 {
