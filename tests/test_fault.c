@@ -393,6 +393,59 @@ static void classic_contended(void **state)
 	at_sub(&vma->readers, VMA_WRITER);
 }
 
+/* --- a CPU's last VMA: gone, its memory freed and given to another space, at the same address */
+
+static struct quire_mm *stranger;
+
+/* => by any CPU. One of the stranger's VMAs gets the memory of ours. */
+static void *reuse_memory(void *argument)
+{
+	struct quire_soft_cpu *me = argument ? quire_soft_attach(1) : cpu;
+
+	if (argument)
+		quire_soft_enter(me);
+	quire_munmap(mm, AREA, PAGES(16));
+	quire_barrier(0);
+	for (int i = 0; i < 64; i++)
+		quire_mmap(stranger, AREA + PAGES(32 * (unsigned)i), PAGES(16), RW, FIXED);
+	if (argument) {
+		quire_soft_leave(me);
+		quire_soft_detach(me);
+	}
+	return NULL;
+}
+
+/* Whichever it is: it is not ours. */
+static void find_nothing(void)
+{
+	for (unsigned i = 0; i < 64; i++)
+		fault(AREA + PAGES(32 * i), QUIRE_WRITE, QUIRE_FAULT_MAPERR);
+	quire_mm_destroy(stranger);
+}
+
+static void stale_vma(void **state)
+{
+	(void)state;
+	assert_int_equal(quire_mm_create(NULL, &stranger), 0);
+	fault(AREA, QUIRE_WRITE, QUIRE_FAULT_DONE);
+	reuse_memory(NULL);
+	find_nothing();
+}
+
+static void stale_vma_after_sleep(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(quire_mm_create(NULL, &stranger), 0);
+	fault(AREA, QUIRE_WRITE, QUIRE_FAULT_DONE);
+	quire_soft_leave(cpu);
+	assert_int_equal(pthread_create(&thread, NULL, reuse_memory, cpu), 0);
+	pthread_join(thread, NULL);
+	quire_soft_enter(cpu);
+	find_nothing();
+}
+
 /* --- another thread */
 
 struct actor {
@@ -918,6 +971,8 @@ int main(void)
 		MODES(verdicts),
 		MODES(keys),
 		MODES(growth),
+		MODES(stale_vma),
+		MODES(stale_vma_after_sleep),
 		MODES(out_of_memory),
 		MODES(out_of_memory_at_tables),
 		MODES(together),

@@ -45,8 +45,38 @@ static enum outcome classic(struct fault *f, enum quire_counter reason)
 	return FAULT_CLASSIC;
 }
 
-/* Find the VMA and see whether it is usable. => in a section */
-static enum outcome look_up(struct fault *f)
+/*
+ * The VMA that each CPU's last look-up found. A fault that finds its own there does not read the
+ * tree, whose root and nodes every edit of the space writes. The VMA is still allocated if the CPU
+ * is in the same era (sync/grace.h); its sequence count says whether it is still live.
+ */
+static struct vma_cache {
+	uint64_t space; /* quire_mm.id; 0: none */
+	uint64_t era;
+	struct vma *vma;
+} __attribute__((aligned(64))) caches[MAX_CPUS];
+
+/* => in a section */
+static bool cached(struct fault *f)
+{
+	const struct vma_cache *cache = &caches[port_cpu()];
+
+	if (cache->space != f->mm->id || cache->era != grace_era() ||
+	    f->address < cache->vma->start || f->address >= cache->vma->end)
+		return false;
+	f->vma = cache->vma;
+	/* Acquire: as in look_up. */
+	return likely(at_load_acquire(&f->vma->seq) == VMA_LIVE);
+}
+
+/* => in the section in which f->vma was found, and was live after that */
+static void remember(const struct fault *f)
+{
+	caches[port_cpu()] = (struct vma_cache){ f->mm->id, grace_era(), f->vma };
+}
+
+/* Find the VMA in the tree and see whether it is usable. => in a section */
+static enum outcome search(struct fault *f)
 {
 	struct tree tree = tree_snapshot(&f->mm->tree);
 	uint64_t seq;
@@ -66,9 +96,18 @@ static enum outcome look_up(struct fault *f)
 		f->reason = QUIRE_RETRY_VMA;
 		return FAULT_RETRY;
 	}
-	if (unlikely(!fault_allowed(f->vma, f->access)))
-		return classic(f, QUIRE_CLASSIC_ACCESS);
+	remember(f);
 	return FAULT_OK;
+}
+
+/* => in a section */
+static enum outcome look_up(struct fault *f)
+{
+	enum outcome outcome = cached(f) ? FAULT_OK : search(f);
+
+	if (outcome == FAULT_OK && unlikely(!fault_allowed(f->vma, f->access)))
+		return classic(f, QUIRE_CLASSIC_ACCESS);
+	return outcome;
 }
 
 static enum outcome attempt(struct fault *f, enum quire_path path)

@@ -127,6 +127,9 @@ static bool configure(struct quire_mm *mm, const struct quire_mm_config *config)
 
 static void initialise(struct quire_mm *mm)
 {
+	static _Atomic uint64_t ids;
+
+	mm->id = at_add(&ids, 1ull) + 1;
 	tree_init(&mm->tree);
 	spin_init(&mm->tree_lock);
 	mm->vmas = mm->mapped = mm->locked = mm->data = 0;

@@ -14,13 +14,16 @@
 #include <quire/mm.h>
 
 struct quire_mm {
-	/* Read by every fault; written by edits (root) and switches only. */
-	struct tree tree;
+	/* Read by every fault; written by switches only. */
+	uint64_t id;	      /* constant; no other space ever has it */
 	enum quire_mode mode; /* constant */
 	_Atomic bool speculation;
 	uint64_t start, end; /* constant */
 	uint64_t stack_gap;  /* constant */
 	struct tables tables;
+
+	/* Read by faults whose CPU does not know their VMA; written by edits. */
+	struct tree tree __attribute__((aligned(64)));
 
 	/* Written by edits. */
 	struct spinlock tree_lock __attribute__((aligned(64))); /* RANK_TREE */

@@ -89,6 +89,7 @@ void grace_resume(uint32_t nested)
 	if (cpu->online == 0 && nested > 0) {
 		/* Acquire: pairs with the raise in begin. Fence: with the one in passed_all. */
 		at_store(&cpu->seen, at_load_acquire(&grace_gp));
+		cpu->era++;
 		at_fence();
 	}
 	cpu->online += nested;
@@ -107,6 +108,7 @@ static uint32_t go_offline(uint32_t levels)
 		levels = cpu->online;
 		/* Release: pairs with the look at seen in passed_all. */
 		at_store_release(&cpu->seen, 0ull);
+		cpu->era++;
 	}
 	cpu->online -= levels;
 	port_unpin();

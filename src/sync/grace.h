@@ -44,6 +44,7 @@ struct grace_cpu {
 	_Atomic uint64_t seen; /* written by this CPU only; its own line */
 	uint32_t depth;	       /* nesting of sections */
 	uint32_t online;
+	uint64_t era; /* how often `seen` was stored; this CPU only */
 	/* ... the deferred lists, in grace.c's keeping */
 	struct deferred *next_head, **next_tail;
 	struct deferred *wait_head;
@@ -72,8 +73,10 @@ static inline void grace_quiescent(struct grace_cpu *cpu)
 	/* Acquire: pairs with the raise of grace_gp. Release: pairs with grace.c's look at seen. */
 	uint64_t gp = at_load_acquire(&grace_gp);
 
-	if (unlikely(gp != at_load(&cpu->seen)))
+	if (unlikely(gp != at_load(&cpu->seen))) {
 		at_store_release(&cpu->seen, gp);
+		cpu->era++;
+	}
 }
 
 /* A section: pinned, never sleeps, may nest. => the CPU is online. */
@@ -94,6 +97,18 @@ static inline void section_leave(void)
 	if (--cpu->depth == 0)
 		grace_quiescent(cpu);
 	port_unpin();
+}
+
+/*
+ * A number that changes whenever this CPU passes a period, goes offline or comes online. What was
+ * found not to be retired in a section is still allocated in a later one of the same era: it is
+ * freed after a period that begins after its retirement, and this CPU, online all the time, holds
+ * that up. (What it has seen of the periods would not do: a CPU that was offline in between was not
+ * waited for, and may see the same number again.) => in a section
+ */
+static inline uint64_t grace_era(void)
+{
+	return grace_cpus[port_cpu()].era;
 }
 
 /* True inside a section. For assertions. */
