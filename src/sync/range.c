@@ -29,7 +29,7 @@
 #include "sync/range.h"
 #include "sync/sleep.h"
 
-#define SPIN_TURNS 64
+#define SPIN_TURNS 300
 
 static bool overlap(const struct range *range, uint64_t start, uint64_t end)
 {
