@@ -747,6 +747,7 @@ static void revalidated(void **state)
 static void mapping_changed(void **state)
 {
 	struct actor actor, writer;
+	struct vma *old = tree_find(&mm->tree, AREA);
 	struct frame *leaf;
 
 	(void)state;
@@ -756,7 +757,9 @@ static void mapping_changed(void **state)
 	begin(&actor, 1, act_fault, AREA + PAGES(1), QUIRE_WRITE);
 	give_time();
 	begin(&writer, 2, act_protect, AREA + PAGES(1), QUIRE_READ);
-	while (tree_find(&mm->tree, AREA + PAGES(1))->flags & VMA_WRITE)
+	/* Not the new root, but the count tells the fault; it comes after. This CPU holds up its
+	 * freeing. */
+	while (at_load_acquire(&old->seq) == VMA_LIVE)
 		usleep(100);
 	unlock_leaf(leaf);
 	end(&writer);
