@@ -29,7 +29,9 @@
 #include "sync/range.h"
 #include "sync/sleep.h"
 
+#ifndef SPIN_TURNS /* before the host is asked to sleep */
 #define SPIN_TURNS 300
+#endif
 
 static bool overlap(const struct range *range, uint64_t start, uint64_t end)
 {

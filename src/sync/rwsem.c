@@ -27,7 +27,9 @@
 #define RWSEM_WRITER (1u << 31)
 #define RWSEM_WAITING (1u << 30)
 #define RWSEM_READERS (RWSEM_WAITING - 1)
+#ifndef SPIN_TURNS
 #define SPIN_TURNS 64
+#endif
 
 /*
  * Wait until the state has none of `busy`, has otherwise changed, or there was a wake: for a moment

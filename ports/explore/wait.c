@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waiting, on virtual CPUs that the explorer runs one at a time. As in the soft port a CPU that
+ * sleeps is outside meanwhile, and a CPU that spins answers flushes.
+ */
+#include "inside.h"
+
+void port_wait(_Atomic uint32_t *word, uint32_t seen)
+{
+	struct soft_cpu *cpu = soft_self;
+	bool inside = cpu != NULL && at_load(&cpu->inside) != 0;
+
+	if (inside)
+		soft_go_out(cpu);
+	memory_touch(word);
+	memory_drain(self);
+	/* Looked at and gone to sleep in one step, as a futex does it. */
+	if (*(volatile uint32_t *)word == seen)
+		run_sleep(word);
+	if (inside)
+		soft_come_in(cpu);
+}
+
+void port_wake(_Atomic uint32_t *word)
+{
+	if (phase != PHASE_RUN)
+		return;
+	memory_touch(word);
+	memory_drain(self);
+	run_wake(word);
+}
+
+void soft_relax(unsigned turn)
+{
+	(void)turn;
+	run_pause();
+}
+
+void port_pause(unsigned turn)
+{
+	if (at_load(soft_request) != 0)
+		soft_answer();
+	soft_relax(turn);
+}
+
+/* A millisecond each time it is asked: the same in every run that does the same. */
+uint64_t port_clock(void)
+{
+	return vcpus[self].now += 1000000;
+}
+
+_Noreturn void port_panic(const char *file, int line, const char *what)
+{
+	explore_fail("panic at %s:%d: %s", file, line, what);
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Quire around a scenario: started before, inspected and emptied after each run, and the few calls
+ * that scenarios make.
+ */
+#include "inside.h"
+#include "frame/rmap.h"
+#include "frame/slab.h"
+#include "space/machine.h"
+#include "space/mm.h"
+#include <quire/quire.h>
+#include <string.h>
+
+#define MEMORY (4u << 20)
+
+struct quire_mm *mm;
+static uint64_t memory_free; /* before there was any space */
+
+/* The thread's idea of which CPU it is: what soft_adopt sets, without its effects. */
+void world_become(unsigned cpu)
+{
+	struct soft_cpu *c = &soft_cpus[cpu];
+
+	self = cpu;
+	soft_self = c;
+	soft_cpu_index = cpu;
+	soft_request = &c->public.request;
+	soft_key_register = c->public.key_register;
+}
+
+static void become_nobody(void)
+{
+	static _Atomic uint32_t none;
+
+	soft_self = NULL;
+	soft_cpu_index = 0;
+	soft_request = &none;
+	soft_key_register = 0;
+}
+
+static struct quire_soft_cpu *me(void)
+{
+	return &soft_cpus[self].public;
+}
+
+void world_let_others_answer(void)
+{
+	unsigned before = self;
+
+	for (unsigned i = 0; i < vcpu_count; i++) {
+		if (i == before)
+			continue;
+		world_become(i);
+		if (me()->mm != NULL)
+			quire_soft_safepoint(me());
+	}
+	world_become(before);
+}
+
+static uint64_t count_free(void)
+{
+	struct quire_memory_stats stats;
+
+	quire_memory_stats(&stats);
+	return stats.free;
+}
+
+/* A program begins where an emulator's thread is at work: inside, online, its space running. */
+void world_begin_program(unsigned cpu)
+{
+	(void)cpu;
+}
+
+void world_end_program(unsigned cpu)
+{
+	(void)cpu;
+	quire_soft_leave(me());
+}
+
+void world_start(const struct scenario *scenario, enum quire_mode mode)
+{
+	struct quire_soft_config config = { .memory = MEMORY, .levels = scenario->levels };
+	struct quire_mm_config space = { .mode = mode };
+
+	vcpu_count = 0;
+	for (unsigned i = 0; i < CPUS; i++)
+		if (scenario->run[i])
+			vcpu_count = i + 1;
+	config.cpus = vcpu_count;
+	expect(quire_soft_init(&config) == 0);
+	for (unsigned i = 0; i < vcpu_count; i++) {
+		become_nobody();
+		expect(quire_soft_attach(i) != NULL);
+		world_become(i);
+		quire_soft_enter(me());
+	}
+	world_become(0);
+	memory_free = count_free();
+	expect(quire_mm_create(&space, &mm) == 0);
+	for (unsigned i = 0; i < vcpu_count; i++) {
+		world_become(i);
+		quire_soft_switch(me(), mm);
+		/* So that frames and small objects come from the CPU's own stock. */
+		quire_idle(4);
+		map(A + i * LEAF, 1, READ_WRITE);
+		store(A + i * LEAF, 1);
+		unmap(A + i * LEAF, 1);
+	}
+	world_become(0);
+	if (scenario->setup)
+		scenario->setup();
+	for (unsigned i = 0; i < vcpu_count; i++) {
+		world_become(i);
+		quire_soft_safepoint(me());
+	}
+	world_become(0);
+}
+
+/* Nothing of Quire's is used any more. => every CPU is inside */
+static void empty(void)
+{
+	struct quire_mm *space;
+
+	for (unsigned i = 0; i < vcpu_count; i++) {
+		world_become(i);
+		quire_soft_switch(me(), NULL);
+		if (i > 0)
+			quire_soft_leave(me());
+	}
+	world_become(0);
+	while ((space = space_first()) != NULL)
+		quire_mm_destroy(space);
+	expect(quire_barrier(0) == 0);
+}
+
+static void check_leaks(void)
+{
+	expect_equal(slab_drain(&vma_slab), 0);
+	expect_equal(slab_drain(&tree_slab), 0);
+	expect_equal(slab_drain(&rmap_slab), 0);
+	expect_equal(slab_drain(&mm_slab), 0);
+	expect_equal(count_free(), memory_free);
+}
+
+void world_check(const struct scenario *scenario)
+{
+	const char *wrong;
+
+	for (unsigned i = 0; i < vcpu_count; i++) {
+		world_become(i);
+		quire_soft_enter(me());
+	}
+	world_become(0);
+	watch_release_freed();
+	if (scenario->check)
+		scenario->check();
+	world_become(0);
+	wrong = quire_validate(NULL);
+	if (wrong != NULL)
+		explore_fail("the validator: %s", wrong);
+	empty();
+	check_leaks();
+}
+
+void world_stop(void)
+{
+	phase = PHASE_SETUP;
+	empty();
+	for (unsigned i = 0; i < vcpu_count; i++) {
+		world_become(i);
+		if (i == 0)
+			quire_soft_leave(me());
+		quire_soft_detach(me());
+	}
+	expect(quire_soft_exit() == 0);
+}
+
+/* --- what scenarios call --- */
+
+void as_cpu(unsigned cpu)
+{
+	expect(cpu < vcpu_count);
+	world_become(cpu);
+}
+
+void run_space(struct quire_mm *space)
+{
+	quire_soft_switch(me(), space);
+}
+
+void map(uint64_t address, uint64_t pages, int prot)
+{
+	expect(quire_mmap(me()->mm, address, pages * PAGE, prot,
+			  QUIRE_MAP_PRIVATE | QUIRE_MAP_ANONYMOUS | QUIRE_MAP_FIXED) ==
+	       (int64_t)address);
+}
+
+void unmap(uint64_t address, uint64_t pages)
+{
+	expect(quire_munmap(me()->mm, address, pages * PAGE) == 0);
+}
+
+void protect(uint64_t address, uint64_t pages, int prot)
+{
+	expect(quire_mprotect(me()->mm, address, pages * PAGE, prot) == 0);
+}
+
+uint64_t load(uint64_t address)
+{
+	uint64_t value;
+
+	if (quire_soft_load(me(), address, 8, &value))
+		return value;
+	return REFUSED(me()->verdict);
+}
+
+uint64_t store(uint64_t address, uint64_t value)
+{
+	return quire_soft_store(me(), address, 8, value) ? DONE : REFUSED(me()->verdict);
+}
+
+uint64_t peek(struct quire_mm *space, uint64_t address)
+{
+	struct quire_mm *before = me()->mm;
+	uint64_t value;
+
+	run_space(space);
+	value = load(address);
+	run_space(before);
+	return value;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* The explorer's command: runs scenarios, all or those named; prints TAP. */
+#include "explore.h"
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+extern const struct scenario *const __start_scenarios[], *const __stop_scenarios[];
+
+static const char usage[] =
+	"usage: explore [OPTION]... [SCENARIO]...\n"
+	"  --list              name the scenarios\n"
+	"  --bound N           preemptions in a schedule (2)\n"
+	"  --memory M          consistent, tso, out-of-order (consistent)\n"
+	"  --delays N          stores held back in a schedule of a weak memory (1)\n"
+	"  --mode M            speculative, vma-lock, classic (speculative)\n"
+	"  --seconds S         for each scenario at most (no bound)\n"
+	"  --schedules N       for each scenario at most (no bound)\n"
+	"  --random N          N random priority schedules instead of all\n"
+	"  --seed N            of these (1)\n"
+	"  --replay ID         one schedule of one scenario\n"
+	"  --print             each access to shared memory (with --replay)\n";
+
+static const char *const memories[] = { "consistent", "tso", "out-of-order", NULL };
+static const char *const modes[] = { "speculative", "vma-lock", "classic", NULL };
+
+static unsigned one_of(const char *const *names, const char *name)
+{
+	for (unsigned i = 0; names[i]; i++)
+		if (strcmp(names[i], name) == 0)
+			return i;
+	fprintf(stderr, "explore: %s: unknown\n%s", name, usage);
+	exit(2);
+}
+
+static uint64_t number(const char *text)
+{
+	char *end;
+	unsigned long long value = strtoull(text, &end, 0);
+
+	if (*text == 0 || *text == '-' || *end != 0) {
+		fprintf(stderr, "explore: %s: not a number\n%s", text, usage);
+		exit(2);
+	}
+	return value;
+}
+
+static bool wanted(const struct scenario *scenario, char **names)
+{
+	if (*names == NULL)
+		return true;
+	for (; *names; names++)
+		if (strncmp(scenario->name, *names, strlen(*names)) == 0)
+			return true;
+	return false;
+}
+
+static const char *how(const struct explore_options *o)
+{
+	static char text[64];
+
+	if (o->memory == EXPLORE_CONSISTENT)
+		return "";
+	snprintf(text, sizeof(text), " --memory %s --delays %u", memories[o->memory], o->delays);
+	return text;
+}
+
+static bool run(const struct scenario *scenario, const struct explore_options *o, unsigned number_)
+{
+	struct explore_result r;
+
+	explore(scenario, o, &r);
+	printf("%s %u - %s: %s\n", r.failed ? "not ok" : "ok", number_, scenario->name,
+	       scenario->about);
+	printf("# %llu schedules (%llu cut, %llu with earlier passes), %u shared locations, %.2f s%s\n",
+	       (unsigned long long)r.schedules, (unsigned long long)r.pruned,
+	       (unsigned long long)r.total, r.shared, r.seconds,
+	       r.complete ? ", complete" : "");
+	if (r.failed)
+		printf("# %s\n# replay: explore --mode %s%s --print --replay %s %s\n", r.message,
+		       modes[o->mode], how(o), r.id, scenario->name);
+	fflush(stdout);
+	return !r.failed;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option long_options[] = {
+		{ "list", no_argument, NULL, 'l' },	    { "bound", required_argument, NULL, 'b' },
+		{ "memory", required_argument, NULL, 'm' }, { "delays", required_argument, NULL, 'd' },
+		{ "mode", required_argument, NULL, 'M' },   { "seconds", required_argument, NULL, 's' },
+		{ "schedules", required_argument, NULL, 'n' }, { "random", required_argument, NULL, 'r' },
+		{ "seed", required_argument, NULL, 'S' },   { "replay", required_argument, NULL, 'R' },
+		{ "print", no_argument, NULL, 'p' },	    { "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct explore_options o = { .preemptions = 2, .delays = 1, .seed = 1 };
+	unsigned count = 0, bad = 0;
+	bool list = false;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		switch (option) {
+		case 'l': list = true; break;
+		case 'b': o.preemptions = (unsigned)number(optarg); break;
+		case 'm': o.memory = (enum explore_memory)one_of(memories, optarg); break;
+		case 'd': o.delays = (unsigned)number(optarg); break;
+		case 'M': o.mode = (enum quire_mode)one_of(modes, optarg); break;
+		case 's': o.seconds = (double)number(optarg); break;
+		case 'n': o.schedules = number(optarg); break;
+		case 'r': o.random = number(optarg); break;
+		case 'S': o.seed = number(optarg); break;
+		case 'R': o.replay = optarg; break;
+		case 'p': o.print = true; break;
+		case 'h': fputs(usage, stdout); return 0;
+		default: fputs(usage, stderr); return 2;
+		}
+	}
+	for (const struct scenario *const *s = __start_scenarios; s < __stop_scenarios; s++) {
+		if (!wanted(*s, argv + optind) ||
+		    (o.mode != QUIRE_SPECULATIVE && (*s)->speculative_only))
+			continue;
+		count++;
+		if (list)
+			printf("%-40s %s\n", (*s)->name, (*s)->about);
+		else
+			bad += !run(*s, &o, count);
+	}
+	if (count == 0) {
+		fprintf(stderr, "explore: no such scenario\n");
+		return 2;
+	}
+	if (!list)
+		printf("1..%u\n", count);
+	return bad != 0;
+}
