@@ -15,7 +15,6 @@
 #define FORKS 2
 #define ACCESSES 2
 #define PAGES 6
-#define POISON 9
 
 /* The entry, as it is in the leaf and in the TLBs. It is never empty here. */
 #define BUSY 255
@@ -36,6 +35,7 @@ byte child_page[FORKS]; /* what the child maps */
 /* For the properties alone. */
 byte latest[CPUS];	/* what was written last, by each CPU */
 bool returned[FORKS]; /* fork has returned, and the child still has the page */
+bool shared;	      /* a fork has shared the page */
 byte finished;
 hidden byte i;
 
@@ -55,20 +55,16 @@ inline flush_for_fork()
 
 inline flush()
 {
-#ifdef NO_ANSWER_IN_FLUSH
-	d_step { request[1 - id] = true; tlb[id] = NONE };
-	!request[1 - id]
-#else
 	d_step { request[1 - id] = true; tlb[id] = NONE };
 	do
 	:: !request[1 - id] -> break
 	:: answer()
 	od
-#endif
 }
 
 /* --- pages: frame/frame.c --- */
 
+/* The lowest that is free. */
 inline take(page)
 {
 	d_step {
@@ -100,11 +96,39 @@ inline put(page)
 
 /* --- a CPU --- */
 
-/* What is read at an address is what was written there last, whoever wrote it. */
-inline use(e, write)
+proctype cpu(byte id)
 {
-	d_step {
+	byte e, page, source, count;
+	bool write;
+
+access: /* ports/soft/mmu.c: no answer between the translation and its use */
+	if
+	:: count == ACCESSES -> goto through
+	:: else
+	fi;
+	do
+	:: answer()
+	:: break
+	od;
+	atomic {
+		if
+		:: write = true
+		:: write = false
+		fi;
+		if
+		:: tlb[id] != NONE && is_writable(tlb[id]) >= write
+		:: else -> /* the walk, and the fill */
+			if
+			:: entry == BUSY -> write = false; goto pause
+			:: entry != BUSY && is_writable(entry) < write -> write = false; goto fault
+			:: else -> tlb[id] = entry
+			fi
+		fi;
+		e = tlb[id]
+	};
+	atomic {
 		assert(refs[page_of(e)] != 0);
+		/* What is read at an address is what was written there last, whoever wrote it. */
 		assert(byte_of(page_of(e), 0) == latest[0]);
 		assert(byte_of(page_of(e), 1) == latest[1]);
 		if
@@ -116,54 +140,28 @@ inline use(e, write)
 			byte_of(page_of(e), id) = latest[id]
 		:: else
 		fi;
-		e = NONE
-	}
-}
+		write = false;
+		e = NONE;
+		count++;
+		goto access
+	};
 
-proctype cpu(byte id)
-{
-	byte e, page, source, count;
-	bool write;
-
-access: /* ports/soft/mmu.c: no answer between the translation and its use */
-	if
-	:: count == ACCESSES -> goto through
-	:: count < ACCESSES && !write -> write = true
-	:: count < ACCESSES
-	fi;
-translate:
-	do
-	:: answer()
-	:: atomic {
-		if
-		:: tlb[id] != NONE && is_writable(tlb[id]) >= write
-		:: else -> /* the walk, and the fill */
-			if
-			:: entry == BUSY || is_writable(entry) < write -> goto fault
-			:: else -> tlb[id] = entry
-			fi
-		fi;
-		e = tlb[id]
-	   };
-	   break
-	od;
-	use(e, write);
-	atomic { count++; write = false };
-	goto access;
-
-fault: /* fault/resolve.c: copy_on_write */
+fault: /* fault/resolve.c: a write, copy_on_write */
 	atomic {
 		e = entry;
 		if
 		:: e == BUSY -> goto pause
-		:: e != BUSY && is_writable(e) >= write -> e = NONE; goto translate /* spurious */
+		:: e != BUSY && is_writable(e) -> e = NONE; goto access /* spurious */
 		:: else
 		fi
 	};
-	if
-	:: refs[page_of(e)] != 1 -> goto replace
-	:: else
-	fi;
+	atomic {
+		if
+		:: refs[page_of(e)] == 1
+		:: refs[page_of(e)] != 1 && page == NONE -> take(page); goto replace
+		:: else -> goto replace
+		fi
+	};
 
 	atomic { /* reuse */
 		!lock -> lock = true;
@@ -183,13 +181,9 @@ fault: /* fault/resolve.c: copy_on_write */
 		e = NONE;
 		lock = false
 	};
-	goto translate;
+	goto access;
 
 replace:
-	if
-	:: page == NONE -> take(page)
-	:: else
-	fi;
 	atomic {
 		!lock -> lock = true;
 #ifndef NO_ENTRY_CHECK
@@ -208,8 +202,10 @@ replace:
 #if !defined(NO_FLUSH_BEFORE_COPY) && !defined(FLUSH_AFTER_COPY) && !defined(FLUSH_AFTER_STORE)
 	flush();
 #endif
-	byte_of(page, 0) = byte_of(source, 0);
-	byte_of(page, 1) = byte_of(source, 1);
+	atomic { /* one step: its own byte does not change meanwhile */
+		byte_of(page, 0) = byte_of(source, 0);
+		byte_of(page, 1) = byte_of(source, 1)
+	};
 #ifdef FLUSH_AFTER_COPY
 	flush();
 #endif
@@ -231,7 +227,7 @@ replace:
 	flush();
 #endif
 	put(source);
-	goto translate;
+	goto access;
 
 unlock_pause:
 	lock = false;
@@ -243,7 +239,7 @@ pause: /* a busy entry is another fault's: answers until that is through */
 #endif
 	:: entry != BUSY -> break
 	od;
-	goto translate;
+	goto access;
 
 through:
 	if
@@ -259,28 +255,34 @@ end:
 
 /* --- space/fork.c, and then the child --- */
 
+inline share()
+{
+	child_page[id] = page_of(entry);
+	assert(byte_of(child_page[id], 0) == latest[0]);
+	assert(byte_of(child_page[id], 1) == latest[1]);
+	refs[child_page[id]]++;
+	was_writable = is_writable(entry);
+#ifndef NO_WRITE_PROTECT
+	entry = make(child_page[id], 0)
+#endif
+}
+
 proctype fork(byte id)
 {
-	byte before[CPUS];
 	bool was_writable;
 
-	d_step { before[0] = latest[0]; before[1] = latest[1] };
-	atomic { /* share. A busy entry is waited for */
+	atomic {
+		(id == 0 || shared) && /* the two are alike: say fork 0 is the first */
 #ifdef FORK_SKIPS_BUSY
 		!lock;
-		if
-		:: entry == BUSY -> goto done
-		:: else
-		fi;
 #else
 		!lock && entry != BUSY;
 #endif
-		was_writable = is_writable(entry);
-		child_page[id] = page_of(entry);
-		refs[child_page[id]]++;
-#ifndef NO_WRITE_PROTECT
-		entry = make(child_page[id], 0)
-#endif
+		shared = true;
+		if
+		:: entry == BUSY
+		:: else -> share()
+		fi
 	};
 #ifdef FLUSH_ONLY_IF_WRITABLE
 	if
@@ -290,29 +292,14 @@ proctype fork(byte id)
 #elif !defined(NO_FLUSH_BY_FORK)
 	flush_for_fork();
 #endif
-done:
-	d_step {
-		returned[id] = true;
-		/* What was there before the call began is in the child. */
-		assert(child_page[id] != NONE);
-		assert(byte_of(child_page[id], 0) >= before[0]);
-		assert(byte_of(child_page[id], 1) >= before[1]);
-		before[0] = 0;
-		before[1] = 0;
-		was_writable = false
-	};
-	/* The child writes. With one reference the page is its own; else it copies it, or exits. */
-	d_step {
-		returned[id] = false;
-		if
-		:: refs[child_page[id]] == 1 ->
-			byte_of(child_page[id], 0) = POISON;
-			byte_of(child_page[id], 1) = POISON
-		:: else
-		fi
-	};
-	put(child_page[id]);
-	finished++
+	atomic { returned[id] = true; was_writable = false };
+	assert(child_page[id] != NONE); /* what was there before the call is in the child */
+	/*
+	 * The child writes, or exits, and so gives the page up; or keeps it, if it has the last
+	 * reference. Then put's assertions say that the parent does not use it any more.
+	 */
+	d_step { returned[id] = false; finished++ };
+	put(child_page[id])
 }
 
 init {

@@ -20,7 +20,7 @@
 #define TABLES 5
 #define PAGES 4
 #define CPUS 2
-#define WRITER 2	/* a number as the CPUs have; no TLB */
+#define WRITER 2	/* a CPU as well, but it uses no translation */
 #define EXCLUSIVE 9	/* range */
 #define DEFERRED 8	/* table_wait, vma_wait: besides a bit for each open section */
 
@@ -32,8 +32,8 @@ mtype = { PENDING, LIVE, RETIRED };
 byte tree = A;
 mtype seq[3];
 byte range; /* how many hold it shared, or EXCLUSIVE */
-bool vma_freed;
-byte vma_wait; /* A's */
+bool vma_freed[3];
+byte vma_wait[3];
 
 /* Tables and pages, numbered from 1. A table has one entry: a page. */
 byte root;
@@ -43,25 +43,25 @@ byte entry[TABLES + 1], table_wait[TABLES + 1];
 bool page_used[PAGES + 1];
 
 /* TLBs of one entry; requests to drop it; who is in a section. */
-byte tlb[CPUS];
+byte tlb[CPUS + 1];
 bool request[CPUS + 1];
 byte sections;
 
 /* Store buffers: what has been stored, and nobody else sees yet. */
 byte hooking[CPUS];
-byte publishing, next_tree;
+byte publishing, next_tree, retiring;
 
 /* For the properties alone. */
 bool changed[CPUS];    /* something was changed since this CPU's attempt began */
 byte owner[PAGES + 1]; /* the VMA that a page was mapped for */
-bool gone;	       /* munmap of A has returned, or B is live in its place */
+bool gone[3];	       /* munmap of the VMA has returned, or B is live in its place */
 byte finished;
 hidden byte i;
 
 #define tell_all() changed[0] = true; changed[1] = true
-#define is_of_a(p) ((p) != NONE && owner[p] == A)
-#define a_is_reachable() \
-	(is_of_a(tlb[0]) || is_of_a(tlb[1]) || (root != NONE && is_of_a(entry[root])))
+#define is_for(p, vma) ((p) != NONE && owner[p] == vma)
+#define is_reachable(vma) \
+	(is_for(tlb[0], vma) || is_for(tlb[1], vma) || (root != NONE && is_for(entry[root], vma)))
 
 /* --- flushes: ports/soft/flush.c --- */
 
@@ -74,12 +74,11 @@ inline answer()
 inline flush()
 {
 	d_step {
-		request[0] = (id != 0);
-		request[1] = (id != 1);
-		if
-		:: id < CPUS -> tlb[id] = NONE
-		:: else
-		fi
+		request[0] = true;
+		request[1] = true;
+		request[WRITER] = true;
+		request[id] = false;
+		tlb[id] = NONE
 	}
 	do
 	:: !request[(id + 1) % 3] && !request[(id + 2) % 3] -> break
@@ -95,7 +94,11 @@ inline section_enter() { sections = sections | 1 << id }
 inline free_ready()
 {
 	if
-	:: vma_wait == DEFERRED -> vma_freed = true; vma_wait = 0
+	:: vma_wait[A] == DEFERRED -> vma_freed[A] = true; vma_wait[A] = 0
+	:: else
+	fi;
+	if
+	:: vma_wait[B] == DEFERRED -> vma_freed[B] = true; vma_wait[B] = 0
 	:: else
 	fi;
 	for (i : 1 .. TABLES) {
@@ -111,7 +114,8 @@ inline section_leave()
 {
 	d_step {
 		sections = sections & ~(1 << id);
-		vma_wait = vma_wait & ~(1 << id);
+		vma_wait[A] = vma_wait[A] & ~(1 << id);
+		vma_wait[B] = vma_wait[B] & ~(1 << id);
 		for (i : 1 .. TABLES) {
 			table_wait[i] = table_wait[i] & ~(1 << id)
 		}
@@ -254,7 +258,7 @@ access: /* ports/soft/mmu.c: no answer between the walk and the use of what it f
 		:: else
 		fi;
 		assert(page_used[p]);
-		assert(!gone || owner[p] != A);
+		assert(!gone[owner[p]]);
 		assert(tlb[1 - id] == NONE || tlb[1 - id] == p); /* never two pages at one address */
 		tlb[id] = p;
 		p = NONE
@@ -273,7 +277,7 @@ attempt:
 		fi
 	};
 	atomic {
-		assert(v != A || !vma_freed);
+		assert(!vma_freed[v]);
 		if
 		:: seq[v] == PENDING -> goto uncertain
 		:: seq[v] == RETIRED -> goto retry
@@ -292,7 +296,7 @@ walk: /* fault/resolve.c. A CPU sees its own store before others do */
 	};
 	atomic {
 		acquire(root_lock);
-		assert(v != A || !vma_freed);
+		assert(!vma_freed[v]);
 		holds = still_live()
 	};
 	if
@@ -328,7 +332,7 @@ leaf:
 	};
 	atomic {
 		acquire(lock[t]);
-		assert(table_used[t] && (v != A || !vma_freed));
+		assert(table_used[t] && !vma_freed[v]);
 #ifndef NO_DEAD_CHECK
 		if
 		:: dead[t] -> goto unlock_retry
@@ -357,7 +361,7 @@ leaf:
 	fi;
 	d_step {
 		assert(table_used[t]);
-		assert(!gone || v != A);
+		assert(!gone[v]);
 		owner[page] = v;
 		entry[t] = page;
 		page = NONE;
@@ -425,44 +429,53 @@ end:
 	od
 }
 
-/* --- the writer: munmap, then mmap perhaps; or mmap with MAP_FIXED over A --- */
+/* --- the writer: munmap; then mmap, perhaps, and munmap. Or mmap with MAP_FIXED over A --- */
 
 /* space/edit.c: commit. The buffer keeps the order of the two stores. */
-inline publish(vma, state)
+inline publish(vma)
 {
-	d_step { seq[vma] = state; next_tree = vma; publishing = 2 }
+	d_step { next_tree = vma; retiring = old; publishing = 2 }
 }
 
-/*
- * space/sweep.c, for the one leaf. It is not dead: who else unhooks are faults that got a verdict,
- * and while the range is held there is none.
- */
+/* space/sweep.c, for the one leaf. => opens and closes a section */
 inline sweep()
 {
 	section_enter();
+again:
 	t = root;
 	if
-	:: t != NONE ->
-		atomic {
-			acquire(lock[t]);
-			assert(table_used[t] && !dead[t]);
-			taken = entry[t];
-			entry[t] = NONE;
-			tell_all()
-		};
-		atomic { publishing == 0; lock[t] = false };
-#ifndef UNHOOK_AFTER_FLUSH
-		if
-		:: !fixed -> unhook(t, unhooked)
-		:: else
-		fi
-#endif
+	:: t == NONE -> goto swept
 	:: else
 	fi;
+	atomic {
+		acquire(lock[t]);
+		assert(table_used[t]);
+		if
+		:: dead[t] -> goto unlock_again
+		:: else
+		fi;
+		taken = entry[t];
+		entry[t] = NONE;
+		tell_all()
+	};
+	atomic { publishing == 0; lock[t] = false };
+#ifndef UNHOOK_AFTER_FLUSH
+	if
+	:: !fixed -> unhook(t, unhooked)
+	:: else
+	fi;
+#endif
+	goto swept;
+unlock_again:
+	atomic { publishing == 0; lock[t] = false };
+	section_leave();
+	section_enter();
+	goto again;
+swept:
 	section_leave()
 }
 
-/* table/gather.c: gather_finish. */
+/* table/gather.c: gather_finish */
 inline finish_gather()
 {
 #ifdef FREE_BEFORE_FLUSH
@@ -471,10 +484,12 @@ inline finish_gather()
 	:: else
 	fi;
 #endif
+#ifndef NO_FLUSH
 	if
 	:: taken != NONE || unhooked != NONE -> flush()
 	:: else
 	fi;
+#endif
 	if
 	:: taken != NONE -> free_page(taken)
 	:: else
@@ -493,25 +508,27 @@ inline finish_gather()
 
 proctype writer(byte id)
 {
-	byte t, taken, unhooked;
+	byte old = A, t, taken, unhooked;
 	bool fixed;
 
-	atomic {
-		range == 0 -> range = EXCLUSIVE;
-		if
-		:: fixed = false
-		:: fixed = true
-		fi
-	};
+	if
+	:: fixed = false
+	:: fixed = true
+	fi;
+write:
+	do
+	:: answer()
+	:: d_step { range == 0 -> range = EXCLUSIVE }; break
+	od;
 #ifdef SWEEP_BEFORE_PUBLISH
 	sweep();
 #endif
 	if
-	:: !fixed -> publish(NONE, RETIRED)
+	:: !fixed -> publish(NONE)
 #ifdef NO_PENDING
-	:: fixed -> publish(B, LIVE)
+	:: fixed -> seq[B] = LIVE; publish(B)
 #else
-	:: fixed -> publish(B, PENDING)
+	:: fixed -> publish(B)
 #endif
 	fi;
 #ifndef NO_FENCE_SWEEP
@@ -522,26 +539,37 @@ proctype writer(byte id)
 #endif
 	finish_gather();
 	publishing == 0;
-	d_step { /* what the call promises: nobody reaches a page of A any more */
-		assert(!a_is_reachable());
-		gone = true;
-		seq[B] = LIVE;
+	atomic { /* what the call promises: nobody reaches a page of the old mapping any more */
+		assert(!is_reachable(old));
+		gone[old] = true;
 		range = 0;
 		t = NONE;
-		tell_all()
+		if
+		:: fixed -> seq[B] = LIVE; tell_all()
+		:: else
+		fi
 	};
 	if
-	:: !fixed -> d_step { tree = B; tell_all() } /* mmap, somewhere: here. No range is locked */
+	:: !fixed && old == A -> /* mmap, somewhere: here. No range is locked */
+		atomic { seq[B] = LIVE; tree = B; old = B; tell_all() };
+		if
+		:: goto write
+		:: true
+		fi
 	:: true
 	fi;
-	finished++
+	finished++;
+end:
+	do
+	:: answer()
+	od
 }
 
 /* What is in the buffers is written, sooner or later. */
 inline retire()
 {
-	seq[A] = RETIRED;
-	vma_wait = DEFERRED | sections;
+	seq[retiring] = RETIRED;
+	vma_wait[retiring] = DEFERRED | sections;
 	free_ready()
 }
 
@@ -575,7 +603,7 @@ end:
 init {
 	atomic {
 		seq[A] = LIVE;
-		seq[B] = RETIRED;
+		seq[B] = PENDING;
 		run cpu(0);
 		run cpu(1);
 		run writer(WRITER);
@@ -587,7 +615,7 @@ init {
 		assert(finished == CPUS + 1);
 		assert(!root_lock && range == 0 && publishing == 0 && sections == 0);
 		assert(tree != NONE || root == NONE);
-		assert(vma_freed);
+		assert(vma_freed[A] && vma_freed[B] == gone[B]);
 		for (i : 1 .. TABLES) {
 			assert(!lock[i] && table_used[i] == (root == i))
 		}

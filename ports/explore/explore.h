@@ -130,4 +130,16 @@ struct explore_result {
 
 void explore(const struct scenario *, const struct explore_options *, struct explore_result *);
 
+/* --- watching operations without schedules (tests/explore/conflicts.c) --- */
+
+enum explore_access { EXPLORE_READ, EXPLORE_WRITE, EXPLORE_RMW };
+/*
+ * Called for each access of the core and the port outside a run, atomic or plain; not for stacks.
+ * NULL: nobody looks. Between explore_open and explore_close there is a world as in a scenario's
+ * setup, with its CPUs.
+ */
+extern void (*explore_observer)(const volatile void *p, size_t size, enum explore_access);
+void explore_open(const struct scenario *, enum quire_mode);
+void explore_close(void);
+
 #endif

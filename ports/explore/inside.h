@@ -75,9 +75,9 @@ void run_delayed(void);
 void world_start(const struct scenario *, enum quire_mode);
 void world_check(const struct scenario *);
 void world_stop(void);
+void world_begin_run(void);
 void world_become(unsigned cpu);
-void world_begin_program(unsigned cpu);
-void world_end_program(unsigned cpu);
+void world_end_program(void);
 /* Outside a run: what the other CPUs would do if they ran. */
 void world_let_others_answer(void);
 
@@ -116,6 +116,8 @@ void watch_save(volatile void *p, size_t size); /* before it is changed */
 void watch_plain(const volatile void *p, size_t size, bool write, const void *pc);
 /* An atomic access: it must not be to freed memory. */
 void watch_atomic(const volatile void *p, size_t size, const void *pc);
+/* Tell explore_observer, if there is one. */
+void watch_observe(const volatile void *p, size_t size, enum explore_access);
 void watch_release_freed(void); /* really free what was freed in the run */
 
 /* --- report.c --- */

@@ -279,8 +279,10 @@ uint64_t explore_load(const volatile void *p, unsigned size, enum explore_order 
 	struct location *l;
 	uint64_t value;
 
-	if (phase != PHASE_RUN)
+	if (phase != PHASE_RUN) {
+		watch_observe(p, size, EXPLORE_READ);
 		return get(p, size);
+	}
 	l = begin(p, size, false, pc);
 	own = find(p, size);
 	if (own && (own->address != p || own->size != size)) {
@@ -308,6 +310,7 @@ void explore_store(volatile void *p, unsigned size, uint64_t value, enum explore
 	bool held;
 
 	if (phase != PHASE_RUN) {
+		watch_observe(p, size, EXPLORE_WRITE);
 		put(p, size, value);
 		return;
 	}
@@ -357,6 +360,7 @@ uint64_t explore_xchg(volatile void *p, unsigned size, uint64_t value,
 	uint64_t old;
 
 	if (phase != PHASE_RUN) {
+		watch_observe(p, size, EXPLORE_RMW);
 		old = get(p, size);
 		put(p, size, value);
 		return old;
@@ -376,6 +380,7 @@ uint64_t explore_add(volatile void *p, unsigned size, uint64_t value,
 	uint64_t old;
 
 	if (phase != PHASE_RUN) {
+		watch_observe(p, size, EXPLORE_RMW);
 		old = get(p, size);
 		put(p, size, old + value);
 		return old;
@@ -396,6 +401,7 @@ bool explore_cas(volatile void *p, unsigned size, void *expected, uint64_t desir
 	bool same;
 
 	if (phase != PHASE_RUN) {
+		watch_observe(p, size, EXPLORE_RMW);
 		old = get(p, size);
 		if (old == wanted)
 			put(p, size, desired);

@@ -223,9 +223,8 @@ void run_wake(const volatile void *address)
 
 static void fiber(void)
 {
-	world_begin_program(self);
 	scenario->run[self]();
-	world_end_program(self);
+	world_end_program();
 	memory_drain(self);
 	writes++;
 	vcpus[self].step++;
@@ -267,23 +266,17 @@ static void schedule(void)
 	self = cpus[search_choose(CHOICE_NEXT, cpus, vcpu_count)];
 	report_switch("begins", self);
 	world_become(self);
-	swapcontext(&outside, &contexts[self]);
+	swapcontext(&outside, &contexts[self]); /* until leave_run */
 }
 
 enum ending run_once(const struct scenario *which)
 {
-	volatile bool returned = false;
-
 	scenario = which;
 	prepare();
+	world_begin_run();
 	memory_begin_run();
 	watch_begin_run();
-	getcontext(&outside);
-	if (!returned) {
-		returned = true;
-		schedule();
-	}
-	/* Here by leave_run. */
+	schedule();
 	phase = PHASE_CHECK;
 	if (ending == RUN_ENDED) {
 		if (setjmp(check_failed) == 0)

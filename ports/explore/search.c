@@ -349,3 +349,15 @@ void explore(const struct scenario *scenario, const struct explore_options *want
 	result->seconds = now() - begun;
 	world_stop();
 }
+
+void explore_open(const struct scenario *scenario, enum quire_mode mode)
+{
+	memset(&options, 0, sizeof(options));
+	memory_reset();
+	world_start(scenario, mode);
+}
+
+void explore_close(void)
+{
+	world_stop();
+}

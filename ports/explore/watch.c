@@ -24,6 +24,7 @@
 #define GRAIN 16u  /* of freed memory */
 #define POISON 0x5a
 #define FREED_MAX 4096
+#define OWN_STACK (256u << 10)
 
 struct cell {
 	uint32_t written, read[CPUS]; /* clocks */
@@ -53,16 +54,20 @@ static unsigned freed_count;
 
 static struct shadow *shadow_of(uintptr_t address)
 {
+	static struct shadow *last;
 	uintptr_t page = address >> 12;
 	size_t i = page % SHADOWS;
 
+	if (last != NULL && last->page == page)
+		return last;
 	while (shadows[i] != NULL && shadows[i]->page != page)
 		i = (i + 1) % SHADOWS;
 	if (shadows[i] == NULL) {
 		shadows[i] = calloc(1, sizeof(struct shadow));
 		shadows[i]->page = page;
 	}
-	return shadows[i];
+	last = shadows[i];
+	return last;
 }
 
 /* Whose stack the address is in; CPUS: nobody's. */
@@ -234,13 +239,34 @@ static void check_cell(struct cell *c, bool write, const void *pc)
 	c->written_at = pc;
 }
 
+void (*explore_observer)(const volatile void *p, size_t size, enum explore_access);
+
+void watch_observe(const volatile void *p, size_t size, enum explore_access access)
+{
+	const char *stack = __builtin_frame_address(0);
+
+	if (explore_observer == NULL || phase != PHASE_SETUP)
+		return;
+	/* Outside runs everything is done on the thread's own stack. */
+	if ((const volatile char *)p < stack || (const volatile char *)p > stack + OWN_STACK)
+		explore_observer(p, size, access);
+}
+
 void watch_plain(const volatile void *p, size_t size, bool write, const void *pc)
 {
 	uintptr_t at = (uintptr_t)p;
 
-	if (phase == PHASE_SETUP)
+	if (phase == PHASE_SETUP) {
+		watch_observe(p, size, write ? EXPLORE_WRITE : EXPLORE_READ);
 		return;
+	}
 	if (phase == PHASE_CHECK) {
+		if (write)
+			watch_save((volatile void *)at, size);
+		return;
+	}
+	/* A CPU's own TLB is changed by it alone, often, and as a whole. */
+	if (at - (uintptr_t)soft_self < sizeof(soft_self->public.tlb)) {
 		if (write)
 			watch_save((volatile void *)at, size);
 		return;
@@ -387,8 +413,7 @@ void port_clear_page(void *page)
 	char *half = page;
 
 	for (unsigned i = 0; i < 2; i++, half += HALF) {
-		if (phase == PHASE_RUN)
-			watch_plain(half, LOOKED_AT, true, __builtin_return_address(0));
+		watch_plain(half, LOOKED_AT, true, __builtin_return_address(0));
 		if (phase != PHASE_SETUP)
 			watch_save(half, HALF);
 		memset(half, 0, HALF);
@@ -403,10 +428,8 @@ void port_copy_page(void *to, const void *from)
 	for (unsigned i = 0; i < 2; i++, source += HALF, target += HALF) {
 		EXPLORE_SITE("page being copied");
 
-		if (phase == PHASE_RUN) {
-			explore_load(source, 8, EXPLORE_RELAXED, &site_);
-			watch_plain(target, LOOKED_AT, true, __builtin_return_address(0));
-		}
+		explore_load(source, 8, EXPLORE_RELAXED, &site_);
+		watch_plain(target, LOOKED_AT, true, __builtin_return_address(0));
 		if (phase != PHASE_SETUP)
 			watch_save(target, HALF);
 		memcpy(target, source, HALF);

@@ -14,6 +14,34 @@
 #define MEMORY (4u << 20)
 
 struct quire_mm *mm;
+
+/*
+ * Failing allocations, in place of the core's own (frame/inject.c): its count, which all CPUs
+ * change, would be a scheduling point and a fence in each allocation.
+ */
+static uint64_t inject_calls, inject_at;
+
+void inject_set(uint64_t n)
+{
+	inject_calls = 0;
+	inject_at = n;
+}
+
+uint64_t inject_count(void)
+{
+	return inject_calls;
+}
+
+bool inject_fails(void)
+{
+	return ++inject_calls == inject_at;
+}
+
+void world_begin_run(void)
+{
+	inject_calls = 0;
+}
+
 static uint64_t memory_free; /* before there was any space */
 
 /* The thread's idea of which CPU it is: what soft_adopt sets, without its effects. */
@@ -65,15 +93,9 @@ static uint64_t count_free(void)
 	return stats.free;
 }
 
-/* A program begins where an emulator's thread is at work: inside, online, its space running. */
-void world_begin_program(unsigned cpu)
+/* A program begins inside, online, its space running, as an emulator's thread at work. */
+void world_end_program(void)
 {
-	(void)cpu;
-}
-
-void world_end_program(unsigned cpu)
-{
-	(void)cpu;
 	quire_soft_leave(me());
 }
 
@@ -107,6 +129,7 @@ void world_start(const struct scenario *scenario, enum quire_mode mode)
 		unmap(A + i * LEAF, 1);
 	}
 	world_become(0);
+	inject_set(0);
 	if (scenario->setup)
 		scenario->setup();
 	for (unsigned i = 0; i < vcpu_count; i++) {
