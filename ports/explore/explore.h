@@ -33,6 +33,12 @@
 
 #define EXPLORE_CPUS 4
 
+enum explore_memory {
+	EXPLORE_CONSISTENT,   /* stores take effect at once */
+	EXPLORE_TSO,	      /* store buffers that drain in order */
+	EXPLORE_OUT_OF_ORDER, /* that drain in any order but for release stores */
+};
+
 struct scenario {
 	const char *name;	       /* a C identifier: H40_fork_cow */
 	const char *about;	       /* one line */
@@ -40,6 +46,12 @@ struct scenario {
 	void (*run[EXPLORE_CPUS])(void); /* the program of each CPU; NULL: there is none */
 	void (*check)(void);	       /* as CPU 0, after all have ended; may be NULL */
 	unsigned levels;	       /* of page tables; 0: 4 */
+	/*
+	 * The explorer's own tests: the scenario must fail so, part of the message, in this memory
+	 * and weaker ones, and in stronger ones must hold.
+	 */
+	const char *fails;
+	enum explore_memory fails_in;
 	bool speculative_only;	       /* what it says does not hold for the baselines */
 };
 
@@ -93,16 +105,10 @@ _Noreturn void explore_fail(const char *format, ...) __attribute__((format(print
 	((condition) ? (void)0 : explore_fail("%s:%d: not so: %s", __FILE__, __LINE__, #condition))
 #define expect_equal(a, b) explore_equal((uint64_t)(a), (uint64_t)(b), #a, __FILE__, __LINE__)
 void explore_equal(uint64_t a, uint64_t b, const char *what, const char *file, int line);
-/* A number of this run, from 1, that rises at each call: for histories. */
+/* A number of this run, from 1, that rises at each call: for histories. A step. */
 uint64_t explore_time(void);
 
 /* --- what a driver calls --- */
-
-enum explore_memory {
-	EXPLORE_CONSISTENT,   /* stores take effect at once */
-	EXPLORE_TSO,	      /* store buffers that drain in order */
-	EXPLORE_OUT_OF_ORDER, /* that drain in any order but for release stores */
-};
 
 struct explore_options {
 	enum quire_mode mode;

@@ -98,6 +98,8 @@ void memory_drain(unsigned cpu);     /* its store buffer */
 void memory_before_plain_read(const volatile void *p, unsigned size);
 /* An access of another kind to a pseudo-location: sleeping, waking. */
 void memory_touch(const volatile void *p);
+/* Freeing conflicts with every access to what is freed. */
+void memory_freed(const void *p, size_t size);
 extern bool memory_all_shared; /* in replays: every step is a scheduling point */
 
 static inline uint64_t mix(uint64_t a, uint64_t b)

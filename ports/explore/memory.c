@@ -47,12 +47,20 @@ void memory_reset(void)
 	used = shared_count = 0;
 }
 
-static struct location *location_of(const volatile void *address)
+/* Where the location is, or would be. */
+static uint64_t slot_of(const volatile void *address)
 {
 	uint64_t i = mix((uintptr_t)address, 0) % TABLE;
 
 	while (locations[i].address != address && locations[i].address != NULL)
 		i = (i + 1) % TABLE;
+	return i;
+}
+
+static struct location *location_of(const volatile void *address)
+{
+	uint64_t i = slot_of(address);
+
 	if (locations[i].address == NULL) {
 		if (++used > TABLE / 2)
 			explore_fail("too many locations");
@@ -218,6 +226,11 @@ void memory_drain(unsigned cpu)
 {
 	struct vcpu *v = &vcpus[cpu];
 
+	if (v->buffered == 0)
+		return;
+	/* Others may run before: they see that it has not happened yet. */
+	if (cpu == self)
+		run_step(true);
 	for (unsigned i = 0; i < v->buffered; i++) {
 		const struct buffered *b = &v->buffer[i];
 		struct location *l = location_of(b->address);
@@ -430,15 +443,22 @@ void explore_fence(const struct explore_site *site)
 
 	if (phase != PHASE_RUN)
 		return;
-	if (me->buffered) {
-		if (options.print)
-			report_access("fence", NULL, 0, site, __builtin_return_address(0), true);
-		run_step(true);
-		memory_drain(self);
-	}
+	if (me->buffered && options.print)
+		report_access("fence", NULL, 0, site, __builtin_return_address(0), true);
+	memory_drain(self);
 	join(&me->clock, &me->pending);
 	me->fenced = me->clock;
 	me->clock.at[self]++;
+}
+
+void memory_freed(const void *p, size_t size)
+{
+	for (uintptr_t at = (uintptr_t)p; at < (uintptr_t)p + size; at += 4) {
+		struct location *l = &locations[slot_of((const void *)at)];
+
+		if (l->address != NULL && l->run == run)
+			use(l, true);
+	}
 }
 
 void memory_touch(const volatile void *p)

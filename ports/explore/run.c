@@ -50,6 +50,9 @@ void run_delayed(void)
 
 uint64_t explore_time(void)
 {
+	/* Part of what a state is: a history is judged by its times. */
+	if (phase == PHASE_RUN)
+		memory_touch(&time_now);
 	return ++time_now;
 }
 
@@ -171,9 +174,9 @@ void run_step(bool shared)
 	me->step++;
 	if (++steps > STEPS_MAX)
 		explore_fail("livelock: %u steps", steps);
-	if (!shared || preemptions >= options.preemptions)
+	if (!shared)
 		return;
-	count = 1 + others(cpus + 1);
+	count = preemptions < options.preemptions ? 1 + others(cpus + 1) : 1;
 	unsigned chosen = search_choose(CHOICE_PREEMPT, cpus, count);
 
 	if (chosen == 0)

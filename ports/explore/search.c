@@ -150,7 +150,7 @@ static unsigned record(enum choice kind, const unsigned *cpus, unsigned count, u
 
 unsigned search_choose(enum choice kind, const unsigned *cpus, unsigned count)
 {
-	if (count == 1)
+	if (count == 1 && (how != SEARCH_ALL || kind != CHOICE_PREEMPT || position < given))
 		return 0;
 	if (how == SEARCH_REPLAY)
 		return choose_as_told(kind, cpus, count);
@@ -168,6 +168,8 @@ unsigned search_choose(enum choice kind, const unsigned *cpus, unsigned count)
 		pruned++;
 		run_cut();
 	}
+	if (count == 1)
+		return 0;
 	return record(kind, cpus, count, 0);
 }
 

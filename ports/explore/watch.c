@@ -151,14 +151,21 @@ void watch_atomic(const volatile void *p, size_t size, const void *pc)
 			     report_place(pc, place, sizeof(place)));
 }
 
-static void free_later(struct slab *slab, void *what, void *memory, size_t size)
+/* As a plain write it must be ordered after every access to the memory. */
+static void poison(void *memory, size_t size, const void *pc)
+{
+	watch_plain(memory, size, true, pc);
+	memory_freed(memory, size);
+	mark_freed(memory, size);
+}
+
+static void free_later(struct slab *slab, void *what, void *memory, size_t size, const void *pc)
 {
 	if (freed_count == FREED_MAX)
 		explore_fail("too much is freed in one run");
 	freed[freed_count++] = (struct freed){ slab, what };
-	watch_save(memory, size);
+	poison(memory, size, pc);
 	memset(memory, POISON, size);
-	mark_freed(memory, size);
 }
 
 void __real_slab_free(struct slab *, void *);
@@ -172,8 +179,7 @@ void __wrap_slab_free(struct slab *slab, void *object)
 		__real_slab_free(slab, object);
 		return;
 	}
-	watch_atomic(object, slab->size, __builtin_return_address(0));
-	free_later(slab, object, object, slab->size);
+	free_later(slab, object, object, slab->size, __builtin_return_address(0));
 }
 
 void __wrap_frame_put(struct frame *frame)
@@ -189,8 +195,9 @@ void __wrap_frame_put(struct frame *frame)
 		explore_fail("a frame without references is put");
 	if (refs != 1)
 		return;
-	free_later(NULL, frame, frame_bytes(frame), PAGE_SIZE << frame->order);
-	mark_freed((char *)frame + GRAIN, sizeof(*frame) - GRAIN);
+	free_later(NULL, frame, frame_bytes(frame), PAGE_SIZE << frame->order,
+		   __builtin_return_address(0));
+	poison((char *)frame + GRAIN, sizeof(*frame) - GRAIN, __builtin_return_address(0));
 }
 
 void watch_release_freed(void)
