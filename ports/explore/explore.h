@@ -40,7 +40,7 @@ enum explore_memory {
 };
 
 struct scenario {
-	const char *name;	       /* a C identifier: H40_fork_cow */
+	const char *name, *file;       /* a C identifier, H40_fork_cow; where it stands */
 	const char *about;	       /* one line */
 	void (*setup)(void);	       /* as CPU 0; may become others (as_cpu) */
 	void (*run[EXPLORE_CPUS])(void); /* the program of each CPU; NULL: there is none */
@@ -57,7 +57,9 @@ struct scenario {
 
 /* Defines a scenario and adds it to the list of all: SCENARIO(name, "about", .setup = ...) */
 #define SCENARIO(identifier, text, ...)                                                            \
-	static const struct scenario identifier = { .name = #identifier,                           \
+	static const struct scenario identifier = {                                                \
+						    .name = #identifier,                           \
+						    .file = __FILE__,                              \
 						    .about = (text),                               \
 						    __VA_ARGS__ };                                 \
 	static const struct scenario *const identifier##_entry                                     \
@@ -131,7 +133,7 @@ struct explore_result {
 	unsigned shared;    /* locations */
 	double seconds;
 	char message[512];
-	char id[1024]; /* of the failing schedule; "-": the one without choices */
+	char id[8192]; /* of the failing schedule; "-": the one without choices */
 };
 
 void explore(const struct scenario *, const struct explore_options *, struct explore_result *);

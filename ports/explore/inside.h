@@ -40,6 +40,7 @@ struct vcpu {
 	enum state state;
 	const volatile void *sleeps_on;
 	uint64_t mark;	  /* PAUSED: `writes` when it paused */
+	uint32_t spins;	  /* pauses since a CPU that does not spin went on */
 	uint32_t step;	  /* accesses so far */
 	uint64_t history; /* hash of what it did to shared memory, and of what that depended on */
 	uint64_t now;	  /* of port_clock */

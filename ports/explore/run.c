@@ -9,7 +9,9 @@
  *
  * Only one fiber runs at a time, and it is left only here. A preemption is a switch away from a
  * READY CPU; the other switches are free. Who spins gives way: it could do nothing else before
- * somebody stores something, so no schedule is lost, and a spin loop does not count as many.
+ * somebody stores something, so no schedule is lost, and a spin loop does not count as many. Two
+ * who spin and store, retrying, could keep a third from ever going on: each may do so only a few
+ * times before one that does not spin has had its turn.
  */
 #include "inside.h"
 #include <setjmp.h>
@@ -18,6 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <ucontext.h>
+
+#define FAIR_SPINS 2
 
 enum phase phase = PHASE_SETUP;
 struct vcpu vcpus[CPUS];
@@ -104,6 +108,9 @@ static void switch_to(unsigned next, const char *why)
 	if (next == self)
 		return;
 	report_switch(why, next);
+	if (vcpus[next].state == READY)
+		for (unsigned i = 0; i < vcpu_count; i++)
+			vcpus[i].spins = 0;
 	old->stack_low = __builtin_frame_address(0);
 	self = next;
 	world_become(next);
@@ -114,7 +121,8 @@ static bool eligible(unsigned cpu)
 {
 	const struct vcpu *v = &vcpus[cpu];
 
-	return v->state == READY || (v->state == PAUSED && v->mark != writes);
+	return v->state == READY ||
+	       (v->state == PAUSED && v->mark != writes && v->spins <= FAIR_SPINS);
 }
 
 /* Those who could go on beside this CPU, in cyclic order. */
@@ -198,6 +206,7 @@ void run_pause(void)
 	if (++steps > STEPS_MAX)
 		explore_fail("livelock: %u steps", steps);
 	vcpus[self].mark = writes;
+	vcpus[self].spins++;
 	vcpus[self].state = PAUSED;
 	give_way("spins");
 	vcpus[self].state = READY;
@@ -242,7 +251,7 @@ static void prepare(void)
 		struct vcpu *v = &vcpus[i];
 
 		v->state = READY;
-		v->step = 0;
+		v->step = v->spins = 0;
 		v->history = i;
 		v->now = 0;
 		v->buffered = 0;

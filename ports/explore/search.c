@@ -87,7 +87,7 @@ static uint64_t state_now(enum choice kind, const unsigned *cpus, unsigned count
 	state = mix(mix(state, run_delays()), self);
 	for (unsigned i = 0; i < vcpu_count; i++) {
 		state = mix(state, vcpus[i].history);
-		state = mix(state, vcpus[i].state * 64 + vcpus[i].buffered);
+		state = mix(state, (vcpus[i].state * 64 + vcpus[i].spins) * 64 + vcpus[i].buffered);
 	}
 	for (unsigned i = 0; i < count; i++)
 		state = mix(state, cpus[i] + 1);

@@ -15,8 +15,10 @@ static const char usage[] =
 	"  --memory M          consistent, tso, out-of-order (consistent)\n"
 	"  --delays N          stores held back in a schedule of a weak memory (1)\n"
 	"  --mode M            speculative, vma-lock, classic (speculative)\n"
-	"  --seconds S         for each scenario at most (no bound)\n"
+	"  --file NAME         the scenarios of one file only\n"
+	"  --seconds S         for each scenario at most (120)\n"
 	"  --schedules N       for each scenario at most (no bound)\n"
+	"  --partial           a search that is cut off by these is no failure\n"
 	"  --random N          N random priority schedules instead of all\n"
 	"  --seed N            of these (1)\n"
 	"  --replay ID         one schedule of one scenario\n"
@@ -46,8 +48,13 @@ static uint64_t number(const char *text)
 	return value;
 }
 
-static bool wanted(const struct scenario *scenario, char **names)
+static bool wanted(const struct scenario *scenario, const char *file, char **names)
 {
+	const char *name = strrchr(scenario->file, '/');
+
+	name = name ? name + 1 : scenario->file;
+	if (file && (strncmp(name, file, strlen(file)) != 0 || strcmp(name + strlen(file), ".c") != 0))
+		return false;
 	if (*names == NULL)
 		return true;
 	for (; *names; names++)
@@ -81,12 +88,17 @@ static void judge(const struct scenario *scenario, const struct explore_options 
 	}
 }
 
-static bool run(const struct scenario *scenario, const struct explore_options *o, unsigned number_)
+static bool run(const struct scenario *scenario, const struct explore_options *o, bool partial,
+		unsigned number_)
 {
 	struct explore_result r;
 
 	explore(scenario, o, &r);
 	judge(scenario, o, &r);
+	if (!r.failed && !r.complete && !partial && !o->random && !o->replay && !scenario->fails) {
+		r.failed = true;
+		snprintf(r.message, sizeof(r.message), "cut off before its end");
+	}
 	printf("%s %u - %s: %s\n", r.failed ? "not ok" : "ok", number_, scenario->name,
 	       scenario->about);
 	printf("# %llu schedules (%llu cut, %llu with earlier passes), %u shared locations, %.2f s%s\n",
@@ -108,12 +120,14 @@ int main(int argc, char **argv)
 		{ "mode", required_argument, NULL, 'M' },   { "seconds", required_argument, NULL, 's' },
 		{ "schedules", required_argument, NULL, 'n' }, { "random", required_argument, NULL, 'r' },
 		{ "seed", required_argument, NULL, 'S' },   { "replay", required_argument, NULL, 'R' },
+		{ "file", required_argument, NULL, 'f' }, { "partial", no_argument, NULL, 'P' },
 		{ "print", no_argument, NULL, 'p' },	    { "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct explore_options o = { .preemptions = 2, .delays = 1, .seed = 1 };
+	struct explore_options o = { .preemptions = 2, .delays = 1, .seconds = 120, .seed = 1 };
 	unsigned count = 0, bad = 0;
-	bool list = false;
+	bool list = false, partial = false;
+	const char *file = NULL;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
@@ -128,20 +142,22 @@ int main(int argc, char **argv)
 		case 'r': o.random = number(optarg); break;
 		case 'S': o.seed = number(optarg); break;
 		case 'R': o.replay = optarg; break;
+		case 'f': file = optarg; break;
+		case 'P': partial = true; break;
 		case 'p': o.print = true; break;
 		case 'h': fputs(usage, stdout); return 0;
 		default: fputs(usage, stderr); return 2;
 		}
 	}
 	for (const struct scenario *const *s = __start_scenarios; s < __stop_scenarios; s++) {
-		if (!wanted(*s, argv + optind) ||
+		if (!wanted(*s, file, argv + optind) ||
 		    (o.mode != QUIRE_SPECULATIVE && (*s)->speculative_only))
 			continue;
 		count++;
 		if (list)
 			printf("%-40s %s\n", (*s)->name, (*s)->about);
 		else
-			bad += !run(*s, &o, count);
+			bad += !run(*s, &o, partial, count);
 	}
 	if (count == 0) {
 		fprintf(stderr, "explore: no such scenario\n");
