@@ -121,6 +121,7 @@ struct explore_options {
 	/* Random priority schedules instead (PCT): that many, from this seed. */
 	uint64_t random, seed;
 	const char *replay; /* one schedule, by its id, instead */
+	bool no_cuts;	    /* follow known states too: to test that nothing is lost by it */
 	bool print;	    /* each access to shared memory */
 };
 
@@ -130,6 +131,7 @@ struct explore_result {
 	uint64_t schedules; /* run; of the last pass */
 	uint64_t total;	    /* with earlier passes, which found out what is shared */
 	uint64_t pruned;    /* cut short, since they came to a known state */
+	uint64_t ends;	    /* different ways in which runs ended */
 	unsigned shared;    /* locations */
 	double seconds;
 	char message[512];

@@ -103,9 +103,11 @@ void memory_touch(const volatile void *p);
 void memory_freed(const void *p, size_t size);
 extern bool memory_all_shared; /* in replays: every step is a scheduling point */
 
+/* Two equal numbers must not cancel: a CPU's history and the last store may be one and the same. */
 static inline uint64_t mix(uint64_t a, uint64_t b)
 {
-	a = (a ^ b) * 0x9e3779b97f4a7c15ull;
+	a = (a ^ a >> 31) * 0xd6e8feb86659fd93ull + b;
+	a = (a ^ a >> 30) * 0x9e3779b97f4a7c15ull;
 	a ^= a >> 29;
 	a *= 0xbf58476d1ce4e5b9ull;
 	return a ^ a >> 32;

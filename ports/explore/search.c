@@ -43,51 +43,65 @@ static uint64_t pruned;
 
 /* --- states that were met --- */
 
-static uint64_t *known;
-static uint64_t known_room, known_count;
+static struct states {
+	uint64_t *hashes; /* 0: a free place */
+	uint64_t room, count;
+} known, ends;
 
-static void known_clear(void)
+static void states_clear(struct states *s)
 {
-	if (known == NULL) {
-		known_room = 1u << 16;
-		known = malloc(known_room * sizeof(*known));
+	if (s->hashes == NULL) {
+		s->room = 1u << 12;
+		s->hashes = malloc(s->room * sizeof(*s->hashes));
 	}
-	memset(known, 0, known_room * sizeof(*known));
-	known_count = 0;
+	memset(s->hashes, 0, s->room * sizeof(*s->hashes));
+	s->count = 0;
 }
 
 /* Returns whether it was there already. */
-static bool known_add(uint64_t state)
+static bool states_add(struct states *s, uint64_t state)
 {
-	uint64_t i = state % known_room;
+	uint64_t i = state % s->room;
 
-	while (known[i] != 0 && known[i] != state)
-		i = (i + 1) % known_room;
-	if (known[i] == state)
+	while (s->hashes[i] != 0 && s->hashes[i] != state)
+		i = (i + 1) % s->room;
+	if (s->hashes[i] == state)
 		return true;
-	known[i] = state;
-	if (++known_count * 2 > known_room) {
-		uint64_t *old = known, room = known_room;
+	s->hashes[i] = state;
+	if (++s->count * 2 > s->room) {
+		struct states larger = { calloc(2 * s->room, sizeof(uint64_t)), 2 * s->room, 0 };
 
-		known_room *= 2;
-		known = calloc(known_room, sizeof(*known));
-		known_count = 0;
-		for (uint64_t k = 0; k < room; k++)
-			if (old[k] != 0)
-				known_add(old[k]);
-		free(old);
+		for (uint64_t k = 0; k < s->room; k++)
+			if (s->hashes[k] != 0)
+				states_add(&larger, s->hashes[k]);
+		free(s->hashes);
+		*s = larger;
 	}
 	return false;
+}
+
+/* How a run ended: what every CPU has done, and what that depended on. */
+static uint64_t state_at_end(void)
+{
+	uint64_t state = 0;
+
+	for (unsigned i = 0; i < vcpu_count; i++)
+		state = mix(state, vcpus[i].history);
+	return state | 1;
 }
 
 static uint64_t state_now(enum choice kind, const unsigned *cpus, unsigned count)
 {
 	uint64_t state = mix(kind, run_preemptions());
+	bool waits;
 
 	state = mix(mix(state, run_delays()), self);
 	for (unsigned i = 0; i < vcpu_count; i++) {
 		state = mix(state, vcpus[i].history);
+		/* Who spins is the same only if it has the same to wait for. */
+		waits = vcpus[i].state == PAUSED && vcpus[i].mark == writes;
 		state = mix(state, (vcpus[i].state * 64 + vcpus[i].spins) * 64 + vcpus[i].buffered);
+		state = mix(state, waits);
 	}
 	for (unsigned i = 0; i < count; i++)
 		state = mix(state, cpus[i] + 1);
@@ -164,7 +178,7 @@ unsigned search_choose(enum choice kind, const unsigned *cpus, unsigned count)
 			explore_fail("the scenario is not deterministic: %d.%d %c %d here, %d.%d %c %d before", self, vcpus[self].step, "pnd"[kind], count, d->cpu, d->step, "pnd"[d->kind], d->count);
 		return d->chosen;
 	}
-	if (known_add(state_now(kind, cpus, count))) {
+	if (!options.no_cuts && states_add(&known, state_now(kind, cpus, count))) {
 		pruned++;
 		run_cut();
 	}
@@ -246,10 +260,14 @@ static bool run_one(const struct scenario *scenario, struct explore_result *resu
 	position = 0;
 	result->schedules++;
 	result->total++;
-	if (run_once(scenario) != RUN_FAILED)
-		return true;
-	failed(result);
-	return false;
+	enum ending ending = run_once(scenario);
+
+	if (ending == RUN_FAILED)
+		failed(result);
+	if (ending == RUN_ENDED)
+		states_add(&ends, state_at_end());
+	result->ends = ends.count;
+	return ending != RUN_FAILED;
 }
 
 static bool out_of_bounds(const struct explore_result *result, double deadline)
@@ -261,7 +279,8 @@ static bool out_of_bounds(const struct explore_result *result, double deadline)
 /* Returns whether it came to the end. */
 static bool pass(const struct scenario *scenario, struct explore_result *result, double deadline)
 {
-	known_clear();
+	states_clear(&known);
+	states_clear(&ends);
 	length = given = 0;
 	result->schedules = pruned = 0;
 	do {
@@ -296,6 +315,7 @@ static void search_randomly(const struct scenario *scenario, struct explore_resu
 	struct explore_options wanted = options;
 
 	how = SEARCH_RANDOM;
+	states_clear(&ends);
 	random_state = mix(wanted.seed, 1);
 	/* A change of priority may come anywhere, and each is a switch or none. */
 	options.preemptions = UINT32_MAX;
