@@ -3,7 +3,7 @@
 BUILD ?= build
 SECONDS ?= 600
 # Builds that run their own tests: see scripts/test.
-CHECKED := release debug asan ubsan tsan
+CHECKED := release debug asan ubsan tsan explore
 
 all: $(BUILD)/build.ninja	## build everything into build/ (the command is build/quire)
 	@ninja -C $(BUILD)
@@ -14,8 +14,14 @@ run: deps all			## record real programs and replay them (scripts/run-demo)
 test: deps			## all tests in all builds, and the checks of the sources
 	@scripts/test
 
-$(CHECKED): deps		## the tests of one build: release, debug, asan, ubsan or tsan
+$(CHECKED): deps		## the tests of one build: release, debug, asan, ubsan, tsan or explore
 	@scripts/test $@
+
+mutants: deps			## leave out one check or order at a time; a scenario must fail
+	@scripts/mutants $(ARGS)
+
+conflicts: deps			## which operations write a cache line that another one uses
+	@scripts/conflicts $(ARGS)
 
 bench: all			## the benchmark loops; what they measure is in docs/benchmarks.md
 	@$(BUILD)/quire bench $(ARGS)
@@ -48,4 +54,4 @@ help:
 $(BUILD)/build.ninja:
 	@meson setup $(BUILD)
 
-.PHONY: all run test $(CHECKED) bench microbench soak install format sizes deps clean help
+.PHONY: all run test $(CHECKED) mutants conflicts bench microbench soak install format sizes deps clean help

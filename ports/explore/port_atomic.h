@@ -22,7 +22,7 @@ uint64_t explore_load(const volatile void *p, unsigned size, enum explore_order,
 		      const struct explore_site *);
 void explore_store(volatile void *p, unsigned size, uint64_t value, enum explore_order,
 		   const struct explore_site *);
-/* Read-modify-writes return the old value. add: acquire and release; the others: full. */
+/* Read-modify-writes return the old value, and each is a full barrier. */
 uint64_t explore_xchg(volatile void *p, unsigned size, uint64_t value, const struct explore_site *);
 uint64_t explore_add(volatile void *p, unsigned size, uint64_t value, const struct explore_site *);
 bool explore_cas(volatile void *p, unsigned size, void *expected, uint64_t desired,

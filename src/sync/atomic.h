@@ -11,7 +11,7 @@
  *   at_xchg(p, v)                          full barrier; returns the old value
  *   at_cas(p, old, new)                    full barrier when it succeeds, acquire when it fails;
  *                                          old is a pointer that receives the value seen
- *   at_add(p, v)  at_sub(p, v)             acquire and release; return the old value
+ *   at_add(p, v)  at_sub(p, v)             full barrier; return the old value
  *   at_fence()                             a full fence: orders earlier stores with later loads
  *
  * Memory model. The protocols assume a multi-copy-atomic machine (x86, ARMv8, RISC-V): a store that

@@ -9,12 +9,28 @@
 #define at_load_acquire(p) atomic_load_explicit((p), memory_order_acquire)
 #define at_store(p, v) atomic_store_explicit((p), (v), memory_order_relaxed)
 #define at_store_release(p, v) atomic_store_explicit((p), (v), memory_order_release)
-#define at_xchg(p, v) atomic_exchange_explicit((p), (v), memory_order_seq_cst)
-#define at_cas(p, old, new)                                                                        \
-	atomic_compare_exchange_strong_explicit((p), (old), (new), memory_order_seq_cst,           \
-						memory_order_acquire)
-#define at_add(p, v) atomic_fetch_add_explicit((p), (v), memory_order_acq_rel)
-#define at_sub(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel)
 #define at_fence() atomic_thread_fence(memory_order_seq_cst)
+
+/*
+ * A full barrier: one instruction does on these machines. Elsewhere a read-modify-write may be a
+ * loop around two, whose store C11 lets pass later loads.
+ */
+#if defined(__x86_64__) || defined(__i386__) || defined(__ARM_FEATURE_ATOMICS)
+#define AT_FULL(operation) (operation)
+#else
+#define AT_FULL(operation)                                                                         \
+	({                                                                                         \
+		__typeof__(operation) result_ = (operation);                                       \
+                                                                                                   \
+		at_fence();                                                                        \
+		result_;                                                                           \
+	})
+#endif
+#define at_xchg(p, v) AT_FULL(atomic_exchange_explicit((p), (v), memory_order_seq_cst))
+#define at_cas(p, old, new)                                                                        \
+	AT_FULL(atomic_compare_exchange_strong_explicit((p), (old), (new), memory_order_seq_cst,   \
+							memory_order_acquire))
+#define at_add(p, v) AT_FULL(atomic_fetch_add_explicit((p), (v), memory_order_acq_rel))
+#define at_sub(p, v) AT_FULL(atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel))
 
 #endif
