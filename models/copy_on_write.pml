@@ -8,7 +8,7 @@
  *     cpu      writes by the translation that it has, until it answers a flush
  *
  * A page has a byte for each CPU, which only that CPU writes: so a lost write shows. Memory is
- * sequentially consistent. README.md has the list of the macros that take one thing away each.
+ * sequentially consistent. `check` has the list of the macros that take one thing away each.
  */
 #define NONE 0
 #define CPUS 2
@@ -309,10 +309,10 @@ init {
 		:: entry = make(1, WRITABLE)
 		:: entry = make(1, 0) /* an earlier child has exited */
 		fi;
-		run cpu(0);
-		run cpu(1);
 		run fork(0);
-		run fork(1)
+		run fork(1);
+		run cpu(0);
+		run cpu(1)
 	};
 	/* Nothing can move: all are through, no page is lost. */
 	timeout;

@@ -13,8 +13,8 @@
  * Steps are merged (atomic) where nobody could tell: taking a lock with the look that follows it,
  * private work with the step before it.
  *
- * Each macro (NO_..., ..._BEFORE_...) takes one check, order or fence away; README.md has the list,
- * and says what each process stands for.
+ * Each macro (NO_..., ..._BEFORE_...) takes one check, order or fence away; `check` has the list,
+ * README.md says what each process stands for.
  */
 #define NONE 0
 #define TABLES 5
@@ -74,15 +74,15 @@ inline answer()
 inline flush()
 {
 	d_step {
-		request[0] = true;
-		request[1] = true;
-		request[WRITER] = true;
-		request[id] = false;
+		request[(id + 1) % 3] = true;
+		request[(id + 2) % 3] = true;
 		tlb[id] = NONE
 	}
 	do
 	:: !request[(id + 1) % 3] && !request[(id + 2) % 3] -> break
+#ifndef NO_ANSWER_IN_FLUSH
 	:: answer()
+#endif
 	od
 }
 
@@ -210,7 +210,11 @@ inline look_again()
 	atomic {
 		now = tree;
 		if
+#ifdef NO_SEQ_CHECK_AGAIN
+		:: now != NONE -> v = now; holds = true
+#else
 		:: now != NONE && seq[now] == LIVE -> v = now; holds = true
+#endif
 		:: else
 		fi;
 		now = NONE
@@ -259,7 +263,8 @@ access: /* ports/soft/mmu.c: no answer between the walk and the use of what it f
 		fi;
 		assert(page_used[p]);
 		assert(!gone[owner[p]]);
-		assert(tlb[1 - id] == NONE || tlb[1 - id] == p); /* never two pages at one address */
+		/* Never two pages at one address. */
+		assert(tlb[1 - id] == NONE || tlb[1 - id] == p);
 		tlb[id] = p;
 		p = NONE
 	};
@@ -512,8 +517,8 @@ proctype writer(byte id)
 	bool fixed;
 
 	if
-	:: fixed = false
 	:: fixed = true
+	:: fixed = false
 	fi;
 write:
 	do
