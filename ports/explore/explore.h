@@ -16,7 +16,8 @@
  *   - an access to freed memory: what is freed stays so until the end of the run
  *   - a data race: two plain accesses, one of them a write, not ordered by release and acquire
  *   - deadlock: everyone sleeps; livelock: everyone spins, or STEPS_MAX steps; a grace period that
- *     never ends is one or the other
+ *     never ends is one or the other; a loop without steps
+ *   - a signal: a wild access, a division by zero
  *
  * What is explored. All choices at which CPU goes on when one ends, sleeps or spins, and at each
  * shared access up to a number of preemptions. Schedules that differ only in the order of

@@ -15,6 +15,7 @@
  */
 #include "inside.h"
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,6 +97,32 @@ void explore_equal(uint64_t a, uint64_t b, const char *what, const char *file, i
 	if (a != b)
 		explore_fail("%s:%d: %s is %#llx, not %#llx", file, line, what,
 			     (unsigned long long)a, (unsigned long long)b);
+}
+
+/* A wild access ends a schedule, not the search. */
+static void crashed(int signal, siginfo_t *info, void *context)
+{
+	const ucontext_t *at = context;
+	char place[256];
+
+	explore_fail("signal %d for address %p at %s", signal, info->si_addr,
+		     report_place((const char *)at->uc_mcontext.gregs[REG_RIP] + 1, place,
+				  sizeof(place)));
+}
+
+static void catch_crashes(void)
+{
+	static char stack[1 << 16];
+	const stack_t other = { .ss_sp = stack, .ss_size = sizeof(stack) };
+	const struct sigaction action = {
+		.sa_sigaction = crashed,
+		.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
+	};
+
+	sigaltstack(&other, NULL);
+	sigaction(SIGSEGV, &action, NULL);
+	sigaction(SIGBUS, &action, NULL);
+	sigaction(SIGFPE, &action, NULL);
 }
 
 /* --- switching --- */
@@ -283,6 +310,8 @@ static void schedule(void)
 
 enum ending run_once(const struct scenario *which)
 {
+	if (scenario == NULL)
+		catch_crashes();
 	scenario = which;
 	prepare();
 	world_begin_run();

@@ -24,6 +24,7 @@
 #define GRAIN 16u  /* of freed memory */
 #define POISON 0x5a
 #define FREED_MAX 4096
+#define ACCESSES_MAX 10000000u
 #define OWN_STACK (256u << 10)
 
 struct cell {
@@ -51,6 +52,7 @@ static struct freed {
 	void *what;
 } freed[FREED_MAX];
 static unsigned freed_count;
+static unsigned accesses; /* plain ones, in this run */
 
 static struct shadow *shadow_of(uintptr_t address)
 {
@@ -87,7 +89,7 @@ static unsigned stack_of(uintptr_t address)
 void watch_begin_run(void)
 {
 	run++;
-	log_count = freed_count = 0;
+	log_count = freed_count = accesses = 0;
 }
 
 static void save_chunk(unsigned char *address)
@@ -266,6 +268,11 @@ void watch_plain(const volatile void *p, size_t size, bool write, const void *pc
 	if (phase == PHASE_SETUP) {
 		watch_observe(p, size, write ? EXPLORE_WRITE : EXPLORE_READ);
 		return;
+	}
+	/* A loop that makes no step must end as well. */
+	if (++accesses > ACCESSES_MAX) {
+		accesses = 0;
+		explore_fail("endless: %u plain accesses", ACCESSES_MAX);
 	}
 	if (phase == PHASE_CHECK) {
 		if (write)

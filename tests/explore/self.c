@@ -283,3 +283,29 @@ static void leak_it(void)
 
 SCENARIO(self_leak, "what is not freed is found", .setup = an_object, .run = { leak_it },
 	 .fails = "slab_drain");
+
+static void go_astray(void)
+{
+	if (at_load(&x))
+		plain = *(volatile uint32_t *)(uintptr_t)(at_load(&x) * 8);
+}
+
+static void set_x(void)
+{
+	at_store(&x, 1u);
+}
+
+SCENARIO(self_crash, "a wild access is a failed schedule", .setup = zero,
+	 .run = { go_astray, set_x }, .fails = "signal 11");
+
+static void loop(void)
+{
+	volatile uint32_t *p = &plain;
+
+	while (at_load(&x))
+		for (*p = 1; *p;)
+			;
+}
+
+SCENARIO(self_endless, "so is a loop without an end", .setup = zero, .run = { loop, set_x },
+	 .fails = "endless");
