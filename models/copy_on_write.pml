@@ -7,10 +7,11 @@
  *     fault    lock ─ check ─ busy ─ unlock ─ flush ─ copy ─ lock ─ new entry ─ unlock ─ put
  *     cpu      writes by the translation that it has, until it answers a flush
  *
- * A page has a byte for each CPU, which only that CPU writes: so a lost write shows. Memory is
- * sequentially consistent. `check` has the list of the macros that take one thing away each.
+ * Each write writes a number that is new, so a lost write shows. Memory is sequentially consistent.
+ * `check` has the list of the macros that take one thing away each.
  */
 #define NONE 0
+#define when(condition, step) if :: condition -> step :: else fi
 #define CPUS 2
 #define FORKS 2
 #define ACCESSES 2
@@ -25,15 +26,14 @@
 
 byte entry;
 bool lock; /* the leaf's */
-byte refs[PAGES + 1], bytes[2 * PAGES + 2];
-#define byte_of(page, cpu) bytes[(page) * 2 + (cpu)]
+byte refs[PAGES + 1], bytes[PAGES + 1];
 
 byte tlb[CPUS];
 bool request[CPUS];
 byte child_page[FORKS]; /* what the child maps */
 
 /* For the properties alone. */
-byte latest[CPUS];	/* what was written last, by each CPU */
+byte latest;	      /* what was written last */
 bool returned[FORKS]; /* fork has returned, and the child still has the page */
 bool shared;	      /* a fork has shared the page */
 byte finished;
@@ -67,29 +67,20 @@ inline flush()
 /* The lowest that is free. */
 inline take(page)
 {
-	d_step {
-		i = 1;
-		do
-		:: refs[i] != 0 -> i++
-		:: else -> break
-		od;
-		refs[i] = 1;
-		page = i
-	}
+	page = 1;
+	do
+	:: refs[page] != 0 -> page++
+	:: else -> break
+	od;
+	refs[page] = 1
 }
 
 inline put(page)
 {
 	d_step {
 		refs[page]--;
-		if
-		:: refs[page] == 0 ->
-			assert(page_of(tlb[0]) != page && page_of(tlb[1]) != page);
-			assert(entry == BUSY || page_of(entry) != page);
-			byte_of(page, 0) = 0;
-			byte_of(page, 1) = 0
-		:: else
-		fi;
+		assert(refs[page] != 0 || (page_of(tlb[0]) != page && page_of(tlb[1]) != page));
+		assert(refs[page] != 0 || entry == BUSY || page_of(entry) != page);
 		page = NONE
 	}
 }
@@ -98,17 +89,13 @@ inline put(page)
 
 proctype cpu(byte id)
 {
-	byte e, page, source, count;
-	bool write;
+	byte e, page, source, count, write;
 
 access: /* ports/soft/mmu.c: no answer between the translation and its use */
-	if
-	:: count == ACCESSES -> goto through
-	:: else
-	fi;
 	do
 	:: answer()
-	:: break
+	:: count < ACCESSES -> break
+	:: count == ACCESSES -> goto through
 	od;
 	atomic {
 		if
@@ -116,31 +103,22 @@ access: /* ports/soft/mmu.c: no answer between the translation and its use */
 		:: write = false
 		fi;
 		if
-		:: tlb[id] != NONE && is_writable(tlb[id]) >= write
-		:: else -> /* the walk, and the fill */
-			if
-			:: entry == BUSY -> write = false; goto pause
-			:: entry != BUSY && is_writable(entry) < write -> write = false; goto fault
-			:: else -> tlb[id] = entry
-			fi
+		:: tlb[id] != NONE && is_writable(tlb[id]) >= write -> e = tlb[id]
+		:: else -> e = entry /* the walk */
 		fi;
-		e = tlb[id]
+		when(e == BUSY, goto pause);
+		when(is_writable(e) < write, goto fault);
+		tlb[id] = e
 	};
 	atomic {
 		assert(refs[page_of(e)] != 0);
 		/* What is read at an address is what was written there last, whoever wrote it. */
-		assert(byte_of(page_of(e), 0) == latest[0]);
-		assert(byte_of(page_of(e), 1) == latest[1]);
-		if
-		:: write ->
-			/* A child sees no later write. */
-			assert(!returned[0] || child_page[0] != page_of(e));
-			assert(!returned[1] || child_page[1] != page_of(e));
-			latest[id]++;
-			byte_of(page_of(e), id) = latest[id]
-		:: else
-		fi;
-		write = false;
+		assert(bytes[page_of(e)] == latest);
+		latest = latest + write;
+		bytes[page_of(e)] = latest;
+		/* And a child does not see it. */
+		assert(!write || !returned[0] || child_page[0] != page_of(e));
+		assert(!write || !returned[1] || child_page[1] != page_of(e));
 		e = NONE;
 		count++;
 		goto access
@@ -149,36 +127,17 @@ access: /* ports/soft/mmu.c: no answer between the translation and its use */
 fault: /* fault/resolve.c: a write, copy_on_write */
 	atomic {
 		e = entry;
-		if
-		:: e == BUSY -> goto pause
-		:: e != BUSY && is_writable(e) -> e = NONE; goto access /* spurious */
-		:: else
-		fi
+		when(e == BUSY, goto pause);
+		when(is_writable(e), goto access) /* spurious */
 	};
-	atomic {
-		if
-		:: refs[page_of(e)] == 1
-		:: refs[page_of(e)] != 1 && page == NONE -> take(page); goto replace
-		:: else -> goto replace
-		fi
-	};
-
+	when(refs[page_of(e)] != 1, goto replace);
 	atomic { /* reuse */
 		!lock -> lock = true;
-		if
-		:: entry != e -> goto unlock_pause
-		:: else
-		fi
-	};
-	atomic {
+		when(entry != e, goto unlock_pause);
 #ifndef NO_REFS_CHECK
-		if
-		:: refs[page_of(e)] != 1 -> goto unlock_pause
-		:: else
-		fi;
+		when(refs[page_of(e)] != 1, goto unlock_pause);
 #endif
 		entry = make(page_of(e), WRITABLE);
-		e = NONE;
 		lock = false
 	};
 	goto access;
@@ -187,14 +146,10 @@ replace:
 	atomic {
 		!lock -> lock = true;
 #ifndef NO_ENTRY_CHECK
-		if
-		:: entry != e -> goto unlock_pause
-		:: else
-		fi;
+		when(entry != e, goto unlock_pause);
 #endif
 		source = page_of(e);
 #ifndef NO_BUSY
-		e = NONE;
 		entry = BUSY;
 #endif
 		lock = false
@@ -202,25 +157,18 @@ replace:
 #if !defined(NO_FLUSH_BEFORE_COPY) && !defined(FLUSH_AFTER_COPY) && !defined(FLUSH_AFTER_STORE)
 	flush();
 #endif
-	atomic { /* one step: its own byte does not change meanwhile */
-		byte_of(page, 0) = byte_of(source, 0);
-		byte_of(page, 1) = byte_of(source, 1)
-	};
+	atomic { take(page); bytes[page] = bytes[source] };
 #ifdef FLUSH_AFTER_COPY
 	flush();
 #endif
 	atomic {
 		!lock -> lock = true;
 #ifdef NO_BUSY
-		if
-		:: entry != e -> source = NONE; goto unlock_pause
-		:: else -> e = NONE
-		fi;
+		when(entry != e, put(page); goto unlock_pause);
 #else
 		assert(entry == BUSY);
 #endif
 		entry = make(page, WRITABLE);
-		page = NONE;
 		lock = false
 	};
 #ifdef FLUSH_AFTER_STORE
@@ -232,7 +180,6 @@ replace:
 unlock_pause:
 	lock = false;
 pause: /* a busy entry is another fault's: answers until that is through */
-	e = NONE;
 	do
 #ifndef NO_ANSWER_IN_PAUSE
 	:: answer()
@@ -240,12 +187,7 @@ pause: /* a busy entry is another fault's: answers until that is through */
 	:: entry != BUSY -> break
 	od;
 	goto access;
-
 through:
-	if
-	:: page != NONE -> put(page)
-	:: else
-	fi;
 	finished++;
 end:
 	do
@@ -254,18 +196,6 @@ end:
 }
 
 /* --- space/fork.c, and then the child --- */
-
-inline share()
-{
-	child_page[id] = page_of(entry);
-	assert(byte_of(child_page[id], 0) == latest[0]);
-	assert(byte_of(child_page[id], 1) == latest[1]);
-	refs[child_page[id]]++;
-	was_writable = is_writable(entry);
-#ifndef NO_WRITE_PROTECT
-	entry = make(child_page[id], 0)
-#endif
-}
 
 proctype fork(byte id)
 {
@@ -279,25 +209,22 @@ proctype fork(byte id)
 		!lock && entry != BUSY;
 #endif
 		shared = true;
-		if
-		:: entry == BUSY
-		:: else -> share()
-		fi
+		assert(entry != BUSY); /* what is there before the call must be in the child */
+		child_page[id] = page_of(entry);
+		assert(bytes[child_page[id]] == latest);
+		refs[child_page[id]]++;
+		was_writable = is_writable(entry);
+#ifndef NO_WRITE_PROTECT
+		entry = make(child_page[id], 0)
+#endif
 	};
 #ifdef FLUSH_ONLY_IF_WRITABLE
-	if
-	:: was_writable -> flush_for_fork()
-	:: else
-	fi;
+	when(was_writable, flush_for_fork());
 #elif !defined(NO_FLUSH_BY_FORK)
 	flush_for_fork();
 #endif
-	atomic { returned[id] = true; was_writable = false };
-	assert(child_page[id] != NONE); /* what was there before the call is in the child */
-	/*
-	 * The child writes, or exits, and so gives the page up; or keeps it, if it has the last
-	 * reference. Then put's assertions say that the parent does not use it any more.
-	 */
+	returned[id] = true;
+	/* The child gives the page up; or has the last reference: put says that it is alone. */
 	d_step { returned[id] = false; finished++ };
 	put(child_page[id])
 }
@@ -309,19 +236,14 @@ init {
 		:: entry = make(1, WRITABLE)
 		:: entry = make(1, 0) /* an earlier child has exited */
 		fi;
-		run fork(0);
-		run fork(1);
-		run cpu(0);
-		run cpu(1)
+		run fork(0); run fork(1); run cpu(0); run cpu(1)
 	};
 	/* Nothing can move: all are through, no page is lost. */
 	timeout;
 	d_step {
-		assert(finished == CPUS + FORKS);
-		assert(!lock && entry != BUSY);
+		assert(finished == CPUS + FORKS && !lock && entry != BUSY);
 		for (i : 1 .. PAGES) {
 			assert(refs[i] == (i == page_of(entry)))
 		}
-		i = 0
 	}
 }
