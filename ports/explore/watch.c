@@ -299,6 +299,22 @@ void watch_plain(const volatile void *p, size_t size, bool write, const void *pc
 		check_cell(&shadow_of(at)->cells[at % 4096], write, pc);
 }
 
+/* The guest's accesses: atomic among themselves, but a page is cleared and copied plainly. */
+static void watch_guest(const volatile void *p, bool write, const void *pc)
+{
+	uintptr_t at = (uintptr_t)p;
+	const struct cell *c = &shadow_of(at)->cells[at % 4096];
+	const uint32_t *seen = vcpus[self].clock.at;
+
+	if (phase != PHASE_RUN)
+		return;
+	if (c->written > seen[c->writer])
+		race("access by the guest after write", pc, c->written_at, c->writer);
+	for (unsigned i = 0; write && i < vcpu_count; i++)
+		if (c->read[i] > seen[i] && i != self)
+			race("write by the guest after read", pc, c->read_at, i);
+}
+
 /* --- what the instrumented code calls --- */
 
 #define ACCESS(name, size, write)                                                                  \
@@ -337,7 +353,9 @@ void __tsan_init(void)
 	{                                                                                          \
 		EXPLORE_SITE(GUEST);                                                               \
 		(void)order;                                                                       \
-		return (type)explore_load(p, sizeof(*p), EXPLORE_RELAXED, &site_);                 \
+		type value_ = (type)explore_load(p, sizeof(*p), EXPLORE_RELAXED, &site_);          \
+		watch_guest(p, false, __builtin_return_address(0));                                \
+		return value_;                                                                     \
 	}                                                                                          \
 	void __tsan_atomic##bits##_store(volatile type *p, type value, int order);                 \
 	void __tsan_atomic##bits##_store(volatile type *p, type value, int order)                  \
@@ -345,6 +363,7 @@ void __tsan_init(void)
 		EXPLORE_SITE(GUEST);                                                               \
 		(void)order;                                                                       \
 		explore_store(p, sizeof(*p), value, EXPLORE_RELAXED, &site_);                      \
+		watch_guest(p, true, __builtin_return_address(0));                                 \
 	}
 
 ATOMIC(8, uint8_t)
@@ -443,6 +462,7 @@ void port_copy_page(void *to, const void *from)
 		EXPLORE_SITE("page being copied");
 
 		explore_load(source, 8, EXPLORE_RELAXED, &site_);
+		watch_plain(source, LOOKED_AT, false, __builtin_return_address(0));
 		watch_plain(target, LOOKED_AT, true, __builtin_return_address(0));
 		if (phase != PHASE_SETUP)
 			watch_save(target, HALF);

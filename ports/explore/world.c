@@ -104,6 +104,7 @@ void world_start(const struct scenario *scenario, enum quire_mode mode)
 	struct quire_soft_config config = { .memory = MEMORY, .levels = scenario->levels };
 	struct quire_mm_config space = { .mode = mode };
 
+	inject_set(0);
 	vcpu_count = 0;
 	for (unsigned i = 0; i < CPUS; i++)
 		if (scenario->run[i])

@@ -22,7 +22,7 @@
  *      lock; check; entry ──► busy; unlock          from here on nobody gets a translation of it
  *      flush the page on all CPUs of the space      from here on nobody has one
  *      copy                                         what is copied cannot change
- *      lock; check; busy ──► new; unlock            the mapping changed: the old entry, and again
+ *      lock; busy ──► new; unlock                   a sweep that has come meanwhile goes on
  *
  * The busy entry belongs to this fault, and with it the old entry's reference: every other fault
  * and every sweep that meets it unlocks, pauses and comes again. It stands for a bounded time, in
@@ -71,7 +71,7 @@ static enum outcome done(struct fault *f, enum quire_kind kind)
 /*
  * Is what is mapped at the address what the fault relies on? Moves on to the VMA that is there now
  * if it says the same.
- * => leaf lock (or the lock of the parent that a table is hooked into) held
+ * => leaf lock held
  */
 static bool mapping_holds(struct fault *f)
 {
@@ -196,15 +196,13 @@ static enum outcome widen(struct fault *f, struct walk *w, unsigned rights, enum
 static enum outcome replace(struct fault *f, struct walk *w, pte expected, struct frame *source)
 {
 	enum outcome outcome;
-	bool holds;
-	pte old;
 
 	if (!prepare_page(f, !source))
 		return FAULT_MEMORY;
 	outcome = lock_leaf(f, w, expected);
 	if (outcome != FAULT_OK)
 		return outcome;
-	old = at_xchg(w->slot, pte_busy(frame_pfn(f->page)));
+	at_xchg(w->slot, pte_busy(frame_pfn(f->page)));
 	table_unlock(w->table);
 
 	port_flush(&f->mm->tables.port, f->address, f->address + PAGE_SIZE, false);
@@ -213,21 +211,18 @@ static enum outcome replace(struct fault *f, struct walk *w, pte expected, struc
 		f->page_zeroed = false;
 	}
 
-	/* The leaf can't have died: it holds our busy entry. */
+	/*
+	 * Nothing to be checked: the leaf holds our busy entry, so it can't have died; and whoever
+	 * has published something since waits, in its sweep, to take away what is stored here.
+	 */
 	table_lock(w->table);
-	holds = mapping_holds(f);
 	count(f, QUIRE_FLUSHES);
-	if (likely(holds)) {
-		if (source)
-			rmap_remove(source, &f->mm->tables, f->address);
-		else
-			trace_add(&mm_trace(f->mm)->anonymous, 1);
-		old = map_page(f);
-	}
-	at_store_release(w->slot, old); /* as in first_touch */
+	if (source)
+		rmap_remove(source, &f->mm->tables, f->address);
+	else
+		trace_add(&mm_trace(f->mm)->anonymous, 1);
+	at_store_release(w->slot, map_page(f)); /* as in first_touch */
 	table_unlock(w->table);
-	if (unlikely(!holds))
-		return retry(f, QUIRE_RETRY_VMA);
 	if (source)
 		frame_put(source); /* flushed before the copy: nobody has a translation (Q7) */
 	return done(f, source ? QUIRE_KIND_COW_COPY : QUIRE_KIND_ZERO_WRITE);
@@ -279,11 +274,13 @@ static enum outcome present(struct fault *f, struct walk *w, pte entry)
 	return widen(f, w, rights, QUIRE_KIND_RIGHTS);
 }
 
-/* Hook a table where the walk found none (docs/design.md, 4.4). FAULT_OK: walk again. */
+/*
+ * Hook a table where the walk found none (docs/design.md, 4.4). The mapping is not looked at: it is
+ * when the leaf is locked, and a table that nobody needs is taken out again. FAULT_OK: walk again.
+ */
 static enum outcome add_table(struct fault *f, struct walk *w)
 {
-	enum hook_status status = HOOK_DEAD;
-	bool holds;
+	enum hook_status status;
 
 	if (!f->table) {
 		f->table = table_alloc();
@@ -292,12 +289,8 @@ static enum outcome add_table(struct fault *f, struct walk *w)
 	}
 	if (unlikely(!table_lock(w->table)))
 		count(f, QUIRE_LEAF_CONTENDED);
-	holds = mapping_holds(f);
-	if (likely(holds))
-		status = table_hook(&f->mm->tables, w->table, f->address, f->table);
+	status = table_hook(&f->mm->tables, w->table, f->address, f->table);
 	table_unlock(w->table);
-	if (!holds)
-		return retry(f, QUIRE_RETRY_VMA);
 	if (status == HOOK_DEAD)
 		return retry(f, QUIRE_RETRY_TABLE);
 	if (status == HOOK_DONE) {

@@ -74,6 +74,7 @@ static void retire(struct vma *vma)
 	 * VMA is published already.
 	 */
 	at_store_release(&vma->seq, VMA_RETIRED);
+	/* Its lock is a full barrier, after which the caller's sweep looks for tables (Q3). */
 	grace_defer(&vma->deferred, free_retired);
 }
 

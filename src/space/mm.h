@@ -39,9 +39,11 @@ struct quire_mm {
 
 	/* The address-space lock of the baselines. */
 	struct rwsem lock __attribute__((aligned(64)));
-	_Atomic bool forking; /* vma-lock: no VMA may be locked by a fault; changed under `lock` */
 
 	struct quire_mm *next, *prev; /* all spaces: RANK_SPACES */
+
+	/* vma-lock: no VMA may be locked by a fault. Changed under `lock`, read by every fault. */
+	_Atomic bool forking __attribute__((aligned(64)));
 };
 
 static inline struct trace_block *mm_trace(struct quire_mm *mm)

@@ -3,7 +3,7 @@
  * Sweeps: going through the leaves of a range, each under its lock, after the new truth was
  * published.
  *
- *     full fence (Q3) ─► for each leaf: lock ─► dead? walk again ─► entries ─► unlock
+ *     for each leaf: lock ─► dead? walk again ─► entries ─► unlock
  *                                                     at the end: flush, then free (gather)
  *
  * The lock of each leaf that exists is taken, even if nothing is in it: that is what orders the
@@ -25,7 +25,6 @@ void sweep_begin(struct sweep *s, struct quire_mm *mm, uint64_t start, uint64_t 
 	s->turn = 0;
 	s->busy = false;
 	s->unmapped = 0;
-	at_fence(); /* pairs with table_hook's: Q3 */
 }
 
 /*
@@ -107,9 +106,6 @@ void sweep_free_span(struct quire_mm *mm, uint64_t start, uint64_t end, uint64_t
 
 	*floor = below ? below->end : 0;
 	*ceiling = above ? above->start : UINT64_MAX;
-	/* Somebody else has mapped something in between again: then nothing is known to be free. */
-	if (*floor > start || *ceiling < end)
-		*floor = *ceiling = start;
 }
 
 void space_zap(struct quire_mm *mm, uint64_t start, uint64_t end, bool unhook)

@@ -41,21 +41,26 @@ struct deferred {
 };
 
 struct grace_cpu {
-	_Atomic uint64_t seen; /* written by this CPU only; its own line */
-	uint32_t depth;	       /* nesting of sections */
+	/* This CPU's own: written in each section. */
+	uint32_t depth; /* nesting of sections */
 	uint32_t online;
-	uint64_t era; /* how often `seen` was stored; this CPU only */
-	/* ... the deferred lists, in grace.c's keeping */
+	uint64_t era; /* how often `seen` was stored */
+	/* The deferred lists, in grace.c's keeping: under `lock` */
+	uint32_t next_count;
+	uint32_t passed; /* CPUs below this one no longer hold up wait_head */
 	struct deferred *next_head, **next_tail;
+	uint64_t wait_since; /* port_clock() when it began */
+
+	/* Read by all. */
+	_Atomic uint64_t seen __attribute__((aligned(64))); /* written by this CPU only */
 	struct deferred *wait_head;
 	_Atomic uint64_t wait_gp;	  /* the period that wait_head waits for; 0: it is empty */
-	uint64_t wait_since;		  /* port_clock() when it began */
 	_Atomic uint64_t deferred, freed; /* items ever put on the list, and freed of them */
-	uint32_t next_count;
-	uint32_t passed;	/* CPUs below this one no longer hold up wait_head */
 	bool reported, freeing; /* the period stalls; somebody is at freeing a batch */
 	struct spinlock lock;	/* guards the lists: grace_barrier takes them over */
 } __attribute__((aligned(128)));
+
+_Static_assert(sizeof(struct grace_cpu) == 128, "two cache lines a CPU");
 
 extern struct grace_cpu *grace_cpus;
 extern _Atomic uint64_t grace_gp;

@@ -2,14 +2,16 @@
 /*
  * How tables come and go.
  *
- *     hook      parent locked: not dead, entry empty ──► store the entry ──► full fence (Q3)
+ *     hook      parent locked: not dead, entry empty ──► store the entry
  *     unhook    parent locked, table locked: empty ──► dead ──► parent's entry empty
  *               later: flush with page-walk caches ──► grace period ──► free: frame, descriptor
  *               and lock together (H31)
  *
- * The fence in hook is one half of a pair: a sweeper publishes, full fence, reads the parent's
- * entry. Whoever finds the new table and locks its leaf checks the mapping there, and sees what the
- * sweeper published if the sweeper did not see the table.
+ * A table may be hooked behind a sweep, for a mapping that is gone (Q3). Nothing is stored in it:
+ * whoever locks its leaf checks the mapping there, and sees what the sweeper published if the
+ * sweeper did not see the table. Both have a full barrier in between: here it is the
+ * read-modify-write by which the leaf is locked; there the one by which what is retired is
+ * deferred, between publishing and sweeping.
  */
 #include "table/table.h"
 
@@ -90,7 +92,6 @@ enum hook_status table_hook(struct tables *tables, struct frame *parent, uint64_
 	/* Release: pairs with the acquire loads of table_walk. */
 	at_store_release(at, pte_table(frame_pfn(child)));
 	trace_add(&tables->trace[port_cpu()].tables, 1);
-	at_fence(); /* pairs with the sweeper's, see above */
 	return HOOK_DONE;
 }
 
@@ -168,7 +169,7 @@ void table_unhook_empty(struct tables *tables, struct frame *table, uint64_t flo
 		struct frame *parent = table->u.table.parent;
 		uint64_t base = table->u.table.base;
 
-		if (base < floor || base + table_span(table->u.table.level) > ceiling)
+		if (table->u.table.level == 0 && (base < floor || base + table_span(0) > ceiling))
 			return;
 		if (!unhook(table, parent, &empty))
 			return;

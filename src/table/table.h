@@ -13,9 +13,9 @@
  * with page-walk caches, and after a grace period: so a walker may lock a dead table, and finds
  * `dead` set.
  *
- * A table that is not there yet (Q3): the sweeper publishes, full fence, reads the parent's entry;
- * who hooks a table stores the entry, full fence, and later checks the mapping under the leaf lock.
- * One of the two sees the other.
+ * A table that is not there yet (Q3): the sweeper publishes, full barrier, reads the parent's entry;
+ * who hooks a table stores the entry, locks the leaf (full barrier), checks the mapping. One of the
+ * two sees the other.
  */
 #ifndef QUIRE_TABLE_TABLE_H
 #define QUIRE_TABLE_TABLE_H
@@ -112,7 +112,7 @@ enum hook_status {
 };
 /*
  * Hook `child` (from table_alloc) into parent's entry for address.
- * => parent's lock held; full fence inside, after the store.
+ * => parent's lock held
  */
 enum hook_status table_hook(struct tables *, struct frame *parent, uint64_t address,
 			    struct frame *child);
@@ -136,13 +136,15 @@ void table_unlock_pair(struct frame *a, struct frame *b);
 /*
  * The first leaf that translates something in [*address, end); *address is moved up to the first
  * address of it in the range. NULL: none.
- * => in a section. A sweeper issues at_fence() between publishing and the first call (Q3).
+ * => in a section. Between publishing and a sweeper's first call comes a full barrier (Q3): every
+ *    edit has one, after its publication.
  */
 struct frame *table_next_leaf(const struct tables *, uint64_t *address, uint64_t end);
 
 /*
- * Unhook `table` if it is empty, and then its ancestors while they are empty and their whole span
- * lies in [floor, ceiling), where nothing is mapped in the current layout. Dead marks are set here.
+ * Unhook `table` if it is empty, and then its ancestors while they are empty. A leaf only if its
+ * whole span lies in [floor, ceiling), where nothing is mapped in the current layout: it would soon
+ * be made again. Dead marks are set here.
  * The unhooked tables are chained to *unhooked (through deferred.next), to be given to table_defer
  * after the flush.
  * => pinned or in a section; no table lock held.
