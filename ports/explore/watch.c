@@ -30,7 +30,7 @@
 struct cell {
 	uint32_t written, read[CPUS]; /* clocks */
 	uint8_t writer;
-	const void *written_at, *read_at;
+	const void *written_at, *read_at[CPUS];
 };
 
 struct shadow {
@@ -237,12 +237,12 @@ static void check_cell(struct cell *c, bool write, const void *pc)
 		     c->writer);
 	if (!write) {
 		c->read[self] = seen[self];
-		c->read_at = pc;
+		c->read_at[self] = pc;
 		return;
 	}
 	for (unsigned i = 0; i < vcpu_count; i++)
 		if (c->read[i] > seen[i] && i != self)
-			race("write after read", pc, c->read_at, i);
+			race("write after read", pc, c->read_at[i], i);
 	c->written = seen[self];
 	c->writer = (uint8_t)self;
 	c->written_at = pc;
@@ -312,7 +312,7 @@ static void watch_guest(const volatile void *p, bool write, const void *pc)
 		race("access by the guest after write", pc, c->written_at, c->writer);
 	for (unsigned i = 0; write && i < vcpu_count; i++)
 		if (c->read[i] > seen[i] && i != self)
-			race("write by the guest after read", pc, c->read_at, i);
+			race("write by the guest after read", pc, c->read_at[i], i);
 }
 
 /* --- what the instrumented code calls --- */

@@ -4,7 +4,7 @@
  *
  *     flusher                             target
  *     (entries replaced)
- *     full fence                   A      soft_run: set own bit in space->cpus; full fence   A
+ *     full fence                   A      soft_run: set own bit in space->cpus (barrier)     A
  *     for each CPU in space->cpus:            ... walks, translates, uses host pointers
  *         post in its mailbox             safepoint: if (request) answer
  *     full fence                   B      soft_come_in: inside = 1; full fence               B
@@ -152,7 +152,7 @@ static void flush_some(unsigned first, uint64_t cpus, uint64_t start, uint64_t e
 void port_flush(struct port_space *space, uint64_t start, uint64_t end, bool tables)
 {
 	(void)tables;
-	/* A: pairs with the fence of soft_run. */
+	/* A: pairs with the addition in soft_run. */
 	at_fence();
 	for (unsigned first = 0; first < MAX_CPUS; first += 64) {
 		/* Acquire: pairs with soft_run's end of a run. */
@@ -192,11 +192,9 @@ void soft_run(struct soft_cpu *cpu, struct port_space *space)
 		/* Release: pairs with port_flush's look at the set. */
 		at_sub(&cpu->space->cpus[index / 64], 1ull << index % 64);
 	cpu->space = space;
-	if (space != NULL) {
+	if (space != NULL)
+		/* A: a full barrier, which pairs with the fence of port_flush. */
 		at_add(&space->cpus[index / 64], 1ull << index % 64);
-		/* A: pairs with the fence of port_flush. */
-		at_fence();
-	}
 }
 
 void soft_adopt(struct soft_cpu *cpu)

@@ -139,25 +139,24 @@ static enum outcome speculate(struct fault *f)
 	return classic(f, QUIRE_CLASSIC_RETRIES);
 }
 
-/* The vma-lock baseline: the same with the VMA's reader count held. */
+/*
+ * The vma-lock baseline: the same with the VMA's reader count held, which can't be had of a VMA that
+ * is being replaced.
+ */
 static enum outcome vma_locked(struct fault *f)
 {
 	enum outcome outcome;
-	struct vma *locked;
 
 	section_enter();
 	outcome = look_up(f);
-	locked = f->vma;
 	if (outcome == FAULT_OK) {
-		if (vma_try_read(locked)) {
+		if (vma_try_read(f->vma)) {
 			/* Acquire: pairs with fork's end. The count came first: full barrier. */
 			if (at_load_acquire(&f->mm->forking))
 				outcome = classic(f, QUIRE_CLASSIC_CONTENDED);
-			else if (at_load_acquire(&locked->seq) == VMA_LIVE)
-				outcome = fault_resolve(f);
 			else
-				outcome = FAULT_RETRY;
-			vma_read_done(locked);
+				outcome = fault_resolve(f);
+			vma_read_done(f->vma);
 		} else {
 			outcome = classic(f, QUIRE_CLASSIC_CONTENDED);
 		}

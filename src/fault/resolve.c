@@ -69,8 +69,7 @@ static enum outcome done(struct fault *f, enum quire_kind kind)
 }
 
 /*
- * Is what is mapped at the address what the fault relies on? Moves on to the VMA that is there now
- * if it says the same.
+ * Is what is mapped at the address what the fault relies on: its VMA, or another that says the same?
  * => leaf lock held
  */
 static bool mapping_holds(struct fault *f)
@@ -84,7 +83,6 @@ static bool mapping_holds(struct fault *f)
 	if (!now || at_load_acquire(&now->seq) != VMA_LIVE || now->key != f->vma->key ||
 	    ((now->flags ^ f->vma->flags) & (VMA_PROT | VMA_SHARED)))
 		return false;
-	f->vma = now;
 	count(f, QUIRE_REVALIDATED);
 	return true;
 }

@@ -15,13 +15,13 @@
  *
  *     deferring side                          a reader's CPU
  *     unpublish; defer; raise gp to g         online:  store seen; full fence; first section
- *     full fence; look at seen                between: load-acquire gp; store-release seen; section
+ *     full barrier; look at seen              between: load-acquire gp; store-release seen; section
  *
  *   seen >= g    the CPU loaded gp >= g, so it saw what was unpublished: later sections don't find
  *                it. Earlier ones ended before the release store that was seen.
- *   seen == 0    the fences: either the look sees that the CPU came online, or the CPU's first
+ *   seen == 0    the barriers: either the look sees that the CPU came online, or the CPU's first
  *                section sees the unpublishing. Sections from before it went offline ended before
- *                that release store.
+ *                that release store (and before the one by which it comes online).
  *   A CPU that was found so once has passed for good: `passed` remembers how far the look came, and
  *   each look begins there. A period costs a look at each CPU, and one for each poll too early.
  *
@@ -87,8 +87,11 @@ void grace_resume(uint32_t nested)
 	cpu = this_cpu();
 	assert_debug(cpu->depth == 0);
 	if (cpu->online == 0 && nested > 0) {
-		/* Acquire: pairs with the raise in begin. Fence: with the one in passed_all. */
-		at_store(&cpu->seen, at_load_acquire(&grace_gp));
+		/*
+		 * Acquire: pairs with the raise in begin. Release: with the look in passed_all,
+		 * for the sections from before the CPU went offline. Fence: see passed_all.
+		 */
+		at_store_release(&cpu->seen, at_load_acquire(&grace_gp));
 		cpu->era++;
 		at_fence();
 	}
@@ -108,7 +111,6 @@ static uint32_t go_offline(uint32_t levels)
 		levels = cpu->online;
 		/* Release: pairs with the look at seen in passed_all. */
 		at_store_release(&cpu->seen, 0ull);
-		cpu->era++;
 	}
 	cpu->online -= levels;
 	port_unpin();
@@ -135,10 +137,12 @@ void grace_offline(void)
 /* Have all CPUs passed what the list waits for? => list locked */
 static bool passed_all(struct grace_cpu *list)
 {
-	/* After the unpublishing, before the look at seen; pairs with the one in grace_resume. */
-	at_fence();
+	/*
+	 * Between the unpublishing and the look the list was locked, which is a full barrier: it
+	 * pairs with the fence of grace_resume.
+	 */
 	for (; list->passed < cpu_count; list->passed++) {
-		/* Pairs with the release stores of grace_quiescent and go_offline. */
+		/* Pairs with the release stores of grace_quiescent, go_offline, grace_resume. */
 		uint64_t seen = at_load_acquire(&grace_cpus[list->passed].seen);
 
 		if (seen != 0 && seen < at_load(&list->wait_gp))

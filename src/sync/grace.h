@@ -44,7 +44,7 @@ struct grace_cpu {
 	/* This CPU's own: written in each section. */
 	uint32_t depth; /* nesting of sections */
 	uint32_t online;
-	uint64_t era; /* how often `seen` was stored */
+	uint64_t era; /* see grace_era */
 	/* The deferred lists, in grace.c's keeping: under `lock` */
 	uint32_t next_count;
 	uint32_t passed; /* CPUs below this one no longer hold up wait_head */
@@ -105,9 +105,8 @@ static inline void section_leave(void)
 }
 
 /*
- * A number that changes whenever this CPU passes a period, goes offline or comes online. What was
- * found not to be retired in a section is still allocated in a later one of the same era: it is
- * freed after a period that begins after its retirement, and this CPU, online all the time, holds
+ * A number that changes whenever this CPU passes a period or comes online. What was found not to be
+ * retired in a section is still allocated in a later one of the same era: it is freed after a period that begins after its retirement, and this CPU, online all the time, holds
  * that up. (What it has seen of the periods would not do: a CPU that was offline in between was not
  * waited for, and may see the same number again.) => in a section
  */

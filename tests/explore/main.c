@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The explorer's command: runs scenarios, all or those named; prints TAP. */
 #include "explore.h"
+#include "generate.h"
+#include "linear.h"
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +23,11 @@ static const char usage[] =
 	"  --partial           a search that is cut off by these is no failure\n"
 	"  --random N          N random priority schedules instead of all\n"
 	"  --seed N            of these (1)\n"
+	"  --generate N        N scenarios made at random instead of those of the files; the seed of the\n"
+	"                      first is --seed, that of the next one more (tests/explore/generate.c)\n"
+	"  --self-test         of what judges these (tests/explore/linear.c)\n"
 	"  --replay ID         one schedule of one scenario\n"
+	"  --no-cuts           follow known states too (slow: to test the explorer)\n"
 	"  --print             each access to shared memory (with --replay)\n";
 
 static const char *const memories[] = { "consistent", "tso", "out-of-order", NULL };
@@ -88,6 +94,17 @@ static void judge(const struct scenario *scenario, const struct explore_options 
 	}
 }
 
+/* What names the scenario in a command. */
+static const char *selector(const struct scenario *scenario, const struct explore_options *o)
+{
+	static char text[64];
+
+	if (scenario->file)
+		return scenario->name;
+	snprintf(text, sizeof(text), "--generate 1 --seed %llu", (unsigned long long)o->seed);
+	return text;
+}
+
 static bool run(const struct scenario *scenario, const struct explore_options *o, bool partial,
 		unsigned number_)
 {
@@ -101,15 +118,34 @@ static bool run(const struct scenario *scenario, const struct explore_options *o
 	}
 	printf("%s %u - %s: %s\n", r.failed ? "not ok" : "ok", number_, scenario->name,
 	       scenario->about);
-	printf("# %llu schedules (%llu cut, %llu with earlier passes), %u shared locations, %.2f s%s\n",
+	printf("# %llu schedules (%llu cut, %llu with earlier passes), %llu different ends, "
+	       "%u shared locations, %.2f s%s\n",
 	       (unsigned long long)r.schedules, (unsigned long long)r.pruned,
-	       (unsigned long long)r.total, r.shared, r.seconds,
+	       (unsigned long long)r.total, (unsigned long long)r.ends, r.shared, r.seconds,
 	       r.complete ? ", complete" : "");
 	if (r.failed)
 		printf("# %s\n# replay: explore --mode %s%s --print --replay %s %s\n", r.message,
-		       modes[o->mode], how(o), r.id, scenario->name);
+		       modes[o->mode], how(o), r.id, selector(scenario, o));
 	fflush(stdout);
 	return !r.failed;
+}
+
+static int run_generated(uint64_t count, struct explore_options *o, bool partial)
+{
+	unsigned bad = 0;
+
+	if (o->mode != QUIRE_SPECULATIVE) {
+		fprintf(stderr, "explore: generated scenarios are for speculative spaces\n");
+		return 2;
+	}
+	for (unsigned i = 1; i <= count; i++, o->seed++) {
+		if (run(generate(o->seed, o->memory), o, partial, i))
+			continue;
+		bad++;
+		generate_print();
+	}
+	printf("1..%llu\n", (unsigned long long)count);
+	return bad != 0;
 }
 
 int main(int argc, char **argv)
@@ -121,10 +157,13 @@ int main(int argc, char **argv)
 		{ "schedules", required_argument, NULL, 'n' }, { "random", required_argument, NULL, 'r' },
 		{ "seed", required_argument, NULL, 'S' },   { "replay", required_argument, NULL, 'R' },
 		{ "file", required_argument, NULL, 'f' }, { "partial", no_argument, NULL, 'P' },
+		{ "no-cuts", no_argument, NULL, 'c' },
+		{ "generate", required_argument, NULL, 'g' }, { "self-test", no_argument, NULL, 't' },
 		{ "print", no_argument, NULL, 'p' },	    { "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct explore_options o = { .preemptions = 2, .delays = 1, .seconds = 120, .seed = 1 };
+	uint64_t generated = 0;
 	unsigned count = 0, bad = 0;
 	bool list = false, partial = false;
 	const char *file = NULL;
@@ -143,12 +182,17 @@ int main(int argc, char **argv)
 		case 'S': o.seed = number(optarg); break;
 		case 'R': o.replay = optarg; break;
 		case 'f': file = optarg; break;
+		case 'g': generated = number(optarg); break;
+		case 't': return linear_self_test() != 0;
 		case 'P': partial = true; break;
+		case 'c': o.no_cuts = true; break;
 		case 'p': o.print = true; break;
 		case 'h': fputs(usage, stdout); return 0;
 		default: fputs(usage, stderr); return 2;
 		}
 	}
+	if (generated)
+		return run_generated(generated, &o, partial);
 	for (const struct scenario *const *s = __start_scenarios; s < __stop_scenarios; s++) {
 		if (!wanted(*s, file, argv + optind) ||
 		    (o.mode != QUIRE_SPECULATIVE && (*s)->speculative_only))
