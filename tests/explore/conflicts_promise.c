@@ -33,7 +33,6 @@ static struct allowed {
 	{ PERIOD, AT(FIRST), "w/r", "grace_cpu.seen", "A grace period begins", 0 },
 	{ PERIOD, ANY, "r/w", "mm.tree", "A grace period begins", 0 },
 	{ PERIOD, AT(FIRST), "r/w", "tree node", "A grace period begins", 0 },
-	{ PERIOD, ALWAYS, "w/r", "grace_cpu.depth", "A grace period begins", 0 },
 	{ WRITERS, ANY, "w/w", "mm.tree", "Two writers", 0 },
 	{ WRITERS, ANY, "w/w", "mm.tree_lock", "Two writers", 0 },
 	{ WRITERS, ANY, "w/w", "mm.ranges", "Two writers", 0 },
