@@ -46,9 +46,22 @@ while IFS=: read -r program case; do
 	grep -qs "^static void ${case# }(void \*\*" "tests/test_$program.c" || complain "no such test: $program:$case"
 done < <(grep -ohP '`\K[a-z_]+: [a-z_]+(?=`)' docs/hazards.md docs/races.md)
 
-# The last column of a hazard: a program alone is one of tests/, too.
+# Scenarios, with a * for all whose names begin so; and each that is named after a hazard is in its row.
+scenarios=$(sed -n 's/^SCENARIO(\([A-Za-z0-9_]*\),.*/\1/p; s/^\t*[A-Z]*(\([HQ][0-9]\+_[a-z0-9_]*\),.*/\1/p' tests/explore/*.c)
+# tests/explore/faults.c makes five for each writer.
+scenarios+=$(sed -n 's/^AGAINST(\([a-z_]*\),.*/\1/p' tests/explore/faults.c |
+	sed 's/.*/\n&_first_write\n&_warm_write\n&_copy\n&_same_leaf\n&_same_vma/')
+for name in $(grep -ohP '`\K[HQ][0-9]+_[A-Za-z0-9_]*\*?(?=`)' docs/*.md | sort -u); do
+	grep -q "^${name/\*/.*}\$" <<<"$scenarios" || complain "no such scenario: $name"
+done
+for hazard in $(grep -oP '^[HQ][0-9]+(?=_)' <<<"$scenarios" | sort -u); do
+	grep -q "^| $hazard |.*\`[HQ0-9_]*${hazard}_" docs/hazards.md || complain "docs/hazards.md: $hazard has scenarios that its row does not name"
+done
+
+# The last column of a hazard: a program alone is one of tests/, or a scenario.
 for program in $(sed -n 's/^| [HQ][0-9].*|\(.*\)|$/\1/p' docs/hazards.md | grep -oP '`\K[a-z_]+(?=`)' | sort -u); do
-	[ -e "tests/test_$program.c" ] || [ -e "tests/$program.c" ] || complain "docs/hazards.md: no such test: $program"
+	[ -e "tests/test_$program.c" ] || [ -e "tests/$program.c" ] || grep -qx "$program" <<<"$scenarios" ||
+		complain "docs/hazards.md: no such test: $program"
 done
 
 hazards=$(grep -oE '^\| [HQ][0-9]+ ' docs/hazards.md | tr -d '| ')

@@ -249,7 +249,7 @@ static void drop_unless_locked(void)
 	expect(error == 0 || error == -QUIRE_EINVAL);
 }
 
-SCENARIO(Q11_locked_is_resident, "mlock against MADV_DONTNEED", .setup = touched,
+SCENARIO(locked_is_resident, "mlock against MADV_DONTNEED", .setup = touched,
 	 .run = { lock_a, drop_unless_locked });
 
 /* --- marks that the MMU sets: Q13 --- */
