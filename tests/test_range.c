@@ -210,6 +210,44 @@ static void test_conflict(void **state)
 	cpus_stop();
 }
 
+static void pass_by(struct thread *thread)
+{
+	(void)thread;
+	assert_true(range_wait(&lock, 15, 35));
+	at_store_release(&turn, 1u);
+}
+
+/* It waits, nobody waits for it, and it leaves nothing behind. */
+static void test_wait(void **state)
+{
+	struct range a, b;
+	struct thread thread;
+	uint64_t start, end;
+
+	(void)state;
+	cpus_start(2, 0);
+	range_lock_init(&lock);
+	at_store(&turn, 0u);
+	assert_false(range_wait(&lock, 0, FOREVER));
+	assert_int_equal(range_count(&lock), 0);
+	range_acquire(&lock, &a, 10, 20, false);
+	thread_start(&thread, 1, pass_by);
+	while (range_count(&lock) != 2)
+		sched_yield();
+	/* Behind the one who waits, and in front of it. */
+	assert_true(range_try(&lock, &b, 25, 35, true));
+	range_release(&lock, &b);
+	assert_true(range_reserve(&lock, &b, 25, 35, &start, &end));
+	range_release(&lock, &a);
+	nap(10 * MILLISECOND);
+	assert_int_equal(at_load_acquire(&turn), 0);
+	range_release(&lock, &b);
+	assert_int_equal(range_count(&lock), 0);
+	await(&turn, 1);
+	thread_join(&thread);
+	cpus_stop();
+}
+
 static void test_reserve(void **state)
 {
 	struct range a, b, c;
@@ -492,6 +530,7 @@ int main(void)
 		cmocka_unit_test(test_empty_range_panics),
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_conflict),
+		cmocka_unit_test(test_wait),
 		cmocka_unit_test(test_reserve),
 		cmocka_unit_test(test_no_starvation),
 		cmocka_unit_test(test_sleepers_are_offline),

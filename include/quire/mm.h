@@ -73,6 +73,10 @@ uint64_t quire_brk(struct quire_mm *, uint64_t address);
 /* Return 0 or a negative error. After munmap returns no CPU can touch the pages. */
 int quire_munmap(struct quire_mm *, uint64_t address, uint64_t length);
 int quire_mprotect(struct quire_mm *, uint64_t address, uint64_t length, int prot);
+/*
+ * DONTNEED and FREE: until the call returns, a CPU may still use a page that others have already
+ * had replaced by a fresh one, and what it stores there is lost (as in Linux).
+ */
 int quire_madvise(struct quire_mm *, uint64_t address, uint64_t length, int advice);
 int quire_mlock(struct quire_mm *, uint64_t address, uint64_t length);
 int quire_mlock2(struct quire_mm *, uint64_t address, uint64_t length, int flags);

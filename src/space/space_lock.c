@@ -61,8 +61,5 @@ void space_downgrade(struct space_lock *lock)
 
 void space_wait(struct quire_mm *mm, const struct span *span)
 {
-	struct space_lock lock;
-
-	space_lock(&lock, mm, span->start, span->end, SPACE_EDIT);
-	space_unlock(&lock);
+	count_wait(mm, range_wait(&mm->ranges, span->start, span->end), SPACE_EDIT);
 }

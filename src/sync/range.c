@@ -10,6 +10,10 @@
  * with. So the order among those that conflict is that of arrival, an entry waits for a finite
  * number of others, and none can be overtaken for ever.
  *
+ * range_wait's entry is only passing: it waits for others, nobody for it, and who lets it in takes
+ * it out of the list. If it held the range until it had woken up, two callers that each reserve what
+ * the other waits for would keep each other from it for ever.
+ *
  * range_reserve alone goes to the front, where no holder is in its way: the waiting ones that it
  * conflicts with each wait for one more. Its caller has a range already and waits for nothing.
  *
@@ -38,9 +42,11 @@ static bool overlap(const struct range *range, uint64_t start, uint64_t end)
 	return range->start < end && start < range->end;
 }
 
-static bool conflict(const struct range *a, const struct range *b)
+/* Does it wait for an entry ahead of it? */
+static bool blocks(const struct range *ahead, const struct range *range)
 {
-	return (a->exclusive || b->exclusive) && overlap(a, b->start, b->end);
+	return !ahead->passing && (ahead->exclusive || range->exclusive) &&
+	       overlap(ahead, range->start, range->end);
 }
 
 /* How many of the entries before `stop` (NULL: of all) conflict with the range. => list locked */
@@ -50,7 +56,7 @@ static uint32_t count_before(const struct range_lock *lock, const struct range *
 	uint32_t count = 0;
 
 	for (const struct range *e = lock->first; e != stop; e = e->next)
-		if (conflict(e, range))
+		if (blocks(e, range))
 			count++;
 	return count;
 }
@@ -99,7 +105,7 @@ static void prepend(struct range_lock *lock, struct range *range)
 	assert_debug(valid(lock));
 }
 
-static void take_out(struct range_lock *lock, struct range *range)
+static void take_out(struct range_lock *lock, const struct range *range)
 {
 	if (range->prev)
 		range->prev->next = range->next;
@@ -109,7 +115,6 @@ static void take_out(struct range_lock *lock, struct range *range)
 		range->next->prev = range->prev;
 	else
 		lock->last = range->prev;
-	assert_debug(valid(lock));
 }
 
 /* Put the range into the list, unless it would have to wait and may not. Returns its blockers. */
@@ -123,7 +128,7 @@ static uint32_t enter(struct range_lock *lock, struct range *range, bool may_wai
 	blockers = count_before(lock, range, NULL);
 	/* Not in the list yet, so nobody else looks: the lock publishes it. */
 	at_store(&range->blockers, blockers);
-	if (blockers == 0 || may_wait)
+	if (blockers == 0 ? !range->passing : may_wait)
 		append(lock, range);
 	spin_unlock(&lock->lock);
 	port_unpin();
@@ -136,16 +141,13 @@ void range_lock_init(struct range_lock *lock)
 	lock->first = lock->last = NULL;
 }
 
-bool range_acquire(struct range_lock *lock, struct range *range, uint64_t start, uint64_t end,
-		   bool exclusive)
+/* Returns whether it had to wait. */
+static bool enter_and_wait(struct range_lock *lock, struct range *range)
 {
 	uint32_t blockers;
 
 	assert_none_held();
 	assert_debug(!section_inside());
-	range->start = start;
-	range->end = end;
-	range->exclusive = exclusive;
 	if (enter(lock, range, true) == 0)
 		return false;
 	/* Most holders are soon through: a moment in turns of a spin loop, and then asleep. */
@@ -157,12 +159,34 @@ bool range_acquire(struct range_lock *lock, struct range *range, uint64_t start,
 	return true;
 }
 
-bool range_try(struct range_lock *lock, struct range *range, uint64_t start, uint64_t end,
-	       bool exclusive)
+static void set(struct range *range, uint64_t start, uint64_t end, bool exclusive)
 {
 	range->start = start;
 	range->end = end;
 	range->exclusive = exclusive;
+	range->passing = false;
+}
+
+bool range_acquire(struct range_lock *lock, struct range *range, uint64_t start, uint64_t end,
+		   bool exclusive)
+{
+	set(range, start, end, exclusive);
+	return enter_and_wait(lock, range);
+}
+
+bool range_wait(struct range_lock *lock, uint64_t start, uint64_t end)
+{
+	struct range range;
+
+	set(&range, start, end, true);
+	range.passing = true;
+	return enter_and_wait(lock, &range);
+}
+
+bool range_try(struct range_lock *lock, struct range *range, uint64_t start, uint64_t end,
+	       bool exclusive)
+{
+	set(range, start, end, exclusive);
 	return enter(lock, range, false) == 0;
 }
 
@@ -171,9 +195,7 @@ bool range_reserve(struct range_lock *lock, struct range *range, uint64_t start,
 {
 	bool free = true;
 
-	range->start = start;
-	range->end = end;
-	range->exclusive = true;
+	set(range, start, end, true);
 	at_store(&range->blockers, 0u);
 	port_pin();
 	spin_lock(&lock->lock, RANK_RANGES);
@@ -186,7 +208,7 @@ bool range_reserve(struct range_lock *lock, struct range *range, uint64_t start,
 		free = false;
 	}
 	for (struct range *e = lock->first; e && free; e = e->next)
-		if (conflict(e, range))
+		if (blocks(range, e))
 			at_store(&e->blockers, at_load(&e->blockers) + 1);
 	if (free)
 		prepend(lock, range);
@@ -215,9 +237,11 @@ void range_release(struct range_lock *lock, struct range *range)
 	spin_lock(&lock->lock, RANK_RANGES);
 	assert_debug(at_load(&range->blockers) == 0);
 	for (struct range *e = range->next; e; e = e->next) {
-		if (!conflict(e, range))
+		if (!blocks(range, e))
 			continue;
 		if (at_load(&e->blockers) == 1) {
+			if (e->passing)
+				take_out(lock, e);
 			e->woken = NULL;
 			*tail = e;
 			tail = &e->woken;
@@ -226,6 +250,7 @@ void range_release(struct range_lock *lock, struct range *range)
 		}
 	}
 	take_out(lock, range);
+	assert_debug(valid(lock));
 	spin_unlock(&lock->lock);
 	port_unpin();
 	let_in(woken);

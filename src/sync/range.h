@@ -21,6 +21,7 @@ struct range {
 	uint64_t start, end;
 	_Atomic uint32_t blockers; /* 0: granted */
 	bool exclusive;
+	bool passing; /* only waits: blocks nobody, and leaves the list when it is let in */
 };
 
 struct range_lock {
@@ -48,6 +49,13 @@ bool range_try(struct range_lock *, struct range *, uint64_t start, uint64_t end
  */
 bool range_reserve(struct range_lock *, struct range *, uint64_t start, uint64_t end,
 		   uint64_t *hit_start, uint64_t *hit_end);
+
+/*
+ * Wait until those who hold or wait for any of [start, end) now are through.
+ * => as range_acquire; holds nothing and is in nobody's way, not even while it wakes up
+ * => returns true if it had to wait.
+ */
+bool range_wait(struct range_lock *, uint64_t start, uint64_t end);
 
 /* Wakes whom it blocked. Never sleeps. */
 void range_release(struct range_lock *, struct range *);

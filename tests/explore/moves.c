@@ -9,6 +9,7 @@
  * must be seen by then, and none may come after.
  */
 #include "explore.h"
+#include "space/mm.h"
 #include "frame/frame.h"
 
 static uint64_t written, seen; /* what the store of CPU 1 came to; what CPU 0 read after the move */
@@ -229,3 +230,43 @@ static void moved_or_not(void)
 SCENARIO(H36_target_short, "the target's leaf is emptied by munmap, and no new one is to be had",
 	 .setup = pages_beside, .run = { move_short_of_memory, unmap_beside_target },
 	 .check = moved_or_not);
+
+/*
+ * Two moves, each to where the other comes from, and somebody whom both must wait for: each holds
+ * its source and can't have its target, lets go, waits, and begins again.
+ */
+static void crossing(void)
+{
+	map(A, 3, READ_WRITE);
+}
+
+/* The source may have gone with the other's move. */
+static void try_to_move(uint64_t from, uint64_t to)
+{
+	int64_t at = quire_mremap(mm, from, PAGE, PAGE, QUIRE_MREMAP_MAYMOVE | QUIRE_MREMAP_FIXED,
+				  to);
+
+	expect(at == (int64_t)to || at == -QUIRE_EFAULT);
+}
+
+static void move_a_to_c(void)
+{
+	try_to_move(A, C);
+}
+
+static void move_c_to_a(void)
+{
+	try_to_move(C, A);
+}
+
+/* Holds the range for a moment, in the way of both. */
+static void hold_c(void)
+{
+	struct range range;
+
+	range_acquire(&mm->ranges, &range, C, C + PAGE, true);
+	range_release(&mm->ranges, &range);
+}
+
+SCENARIO(moves_crossing, "two moves, each to where the other comes from, and another writer there",
+	 .setup = crossing, .run = { move_a_to_c, move_c_to_a, hold_c }, .speculative_only = true);
