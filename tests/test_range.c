@@ -210,9 +210,9 @@ static void test_conflict(void **state)
 	cpus_stop();
 }
 
-static void pass_by(struct thread *thread)
+static void pass_by(unsigned cpu)
 {
-	(void)thread;
+	(void)cpu;
 	assert_true(range_wait(&lock, 15, 35));
 	at_store_release(&turn, 1u);
 }
