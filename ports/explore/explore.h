@@ -41,28 +41,26 @@ enum explore_memory {
 };
 
 struct scenario {
-	const char *name, *file;       /* a C identifier, H40_fork_cow; where it stands */
-	const char *about;	       /* one line */
-	void (*setup)(void);	       /* as CPU 0; may become others (as_cpu) */
+	const char *name, *file;	 /* a C identifier, H40_fork_cow; where it stands */
+	const char *about;		 /* one line */
+	void (*setup)(void);		 /* as CPU 0; may become others (as_cpu) */
 	void (*run[EXPLORE_CPUS])(void); /* the program of each CPU; NULL: there is none */
-	void (*check)(void);	       /* as CPU 0, after all have ended; may be NULL */
-	unsigned levels;	       /* of page tables; 0: 4 */
+	void (*check)(void);		 /* as CPU 0, after all have ended; may be NULL */
+	unsigned levels;		 /* of page tables; 0: 4 */
 	/*
 	 * The explorer's own tests: the scenario must fail so, part of the message, in this memory
 	 * and weaker ones, and in stronger ones must hold.
 	 */
 	const char *fails;
 	enum explore_memory fails_in;
-	bool speculative_only;	       /* what it says does not hold for the baselines */
+	bool speculative_only; /* what it says does not hold for the baselines */
 };
 
 /* Defines a scenario and adds it to the list of all: SCENARIO(name, "about", .setup = ...) */
 #define SCENARIO(identifier, text, ...)                                                            \
 	static const struct scenario identifier = {                                                \
-						    .name = #identifier,                           \
-						    .file = __FILE__,                              \
-						    .about = (text),                               \
-						    __VA_ARGS__ };                                 \
+		.name = #identifier, .file = __FILE__, .about = (text), __VA_ARGS__                \
+	};                                                                                         \
 	static const struct scenario *const identifier##_entry                                     \
 		__attribute__((section("scenarios"), used)) = &identifier
 

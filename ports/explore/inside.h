@@ -64,6 +64,9 @@ void run_wake(const volatile void *address);
 enum ending { RUN_ENDED, RUN_FAILED, RUN_CUT };
 /* One run of the scenario from the state after setup, then its check; all undone afterwards. */
 enum ending run_once(const struct scenario *);
+/* Once, before anything else: signals become failures. */
+void run_catch_crashes(void);
+extern const char *scenario_name; /* for messages from its setup */
 /* Gives up the run: its states are known. Does not return. */
 _Noreturn void run_cut(void);
 extern char run_message[512];
@@ -91,11 +94,16 @@ unsigned search_choose(enum choice, const unsigned *cpus, unsigned count);
 
 /* --- memory.c: locations, clocks, store buffers --- */
 
-void memory_reset(void);	     /* for another scenario */
-void memory_begin_run(void);	     /* clocks */
-bool memory_freeze(void);	     /* what was found shared counts from now on; was anything new? */
+void memory_reset(void);     /* for another scenario */
+void memory_begin_run(void); /* clocks */
+bool memory_freeze(void);    /* what was found shared counts from now on; was anything new? */
 unsigned memory_shared(void);
-void memory_drain(unsigned cpu);     /* its store buffer */
+/* explore_load and explore_store, for the sake of who called. */
+uint64_t memory_load(const volatile void *p, unsigned size, enum explore_order,
+		     const struct explore_site *, const void *pc);
+void memory_store(volatile void *p, unsigned size, uint64_t value, enum explore_order,
+		  const struct explore_site *, const void *pc);
+void memory_drain(unsigned cpu); /* its store buffer */
 void memory_before_plain_read(const volatile void *p, unsigned size);
 /* An access of another kind to a pseudo-location: sleeping, waking. */
 void memory_touch(const volatile void *p);
@@ -116,7 +124,7 @@ static inline uint64_t mix(uint64_t a, uint64_t b)
 /* --- watch.c: plain accesses, undoing, freed memory --- */
 
 void watch_begin_run(void);
-void watch_undo(void);		/* everything since watch_begin_run */
+void watch_undo(void);				/* everything since watch_begin_run */
 void watch_save(volatile void *p, size_t size); /* before it is changed */
 void watch_plain(const volatile void *p, size_t size, bool write, const void *pc);
 /* An atomic access: it must not be to freed memory. */
@@ -126,6 +134,9 @@ void watch_observe(const volatile void *p, size_t size, enum explore_access);
 void watch_release_freed(void); /* really free what was freed in the run */
 
 /* --- report.c --- */
+
+/* What an access of the guest is called; it is printed whether others touch the place or not. */
+#define GUEST_ACCESS "memory of the guest"
 
 /* One line of a schedule, when options.print is set. */
 void report_access(const char *operation, const volatile void *p, uint64_t value,

@@ -261,8 +261,8 @@ static bool held_back(const struct location *l, const volatile void *p, unsigned
 
 	if (options.memory == EXPLORE_CONSISTENT || me->buffered == BUFFER_MAX)
 		return false;
-	if (me->buffered && (options.memory == EXPLORE_TSO || order == EXPLORE_RELEASE ||
-			     find(p, size)))
+	if (me->buffered &&
+	    (options.memory == EXPLORE_TSO || order == EXPLORE_RELEASE || find(p, size)))
 		return true;
 	if (!(l->shared || memory_all_shared) || run_delays() >= options.delays ||
 	    search_choose(CHOICE_DELAY, no_yes, 2) == 0)
@@ -283,10 +283,9 @@ static void hold_back(struct location *l, volatile void *p, unsigned size, uint6
 
 /* --- the operations --- */
 
-uint64_t explore_load(const volatile void *p, unsigned size, enum explore_order order,
-		      const struct explore_site *site)
+uint64_t memory_load(const volatile void *p, unsigned size, enum explore_order order,
+		     const struct explore_site *site, const void *pc)
 {
-	const void *pc = __builtin_return_address(0);
 	struct vcpu *me = &vcpus[self];
 	const struct buffered *own;
 	struct location *l;
@@ -313,10 +312,15 @@ uint64_t explore_load(const volatile void *p, unsigned size, enum explore_order 
 	return value;
 }
 
-void explore_store(volatile void *p, unsigned size, uint64_t value, enum explore_order order,
-		   const struct explore_site *site)
+uint64_t explore_load(const volatile void *p, unsigned size, enum explore_order order,
+		      const struct explore_site *site)
 {
-	const void *pc = __builtin_return_address(0);
+	return memory_load(p, size, order, site, __builtin_return_address(0));
+}
+
+void memory_store(volatile void *p, unsigned size, uint64_t value, enum explore_order order,
+		  const struct explore_site *site, const void *pc)
+{
 	struct vcpu *me = &vcpus[self];
 	struct clock clock;
 	struct location *l;
@@ -333,9 +337,9 @@ void explore_store(volatile void *p, unsigned size, uint64_t value, enum explore
 		me->clock.at[self]++;
 	held = held_back(l, p, size, order);
 	if (options.print)
-		report_access(held			       ? "store, held back"
+		report_access(held			 ? "store, held back"
 			      : order == EXPLORE_RELAXED ? "store"
-							       : "store release",
+							 : "store release",
 			      p, value, site, pc, visible(l));
 	if (held) {
 		hold_back(l, p, size, value, &clock, site);
@@ -344,6 +348,12 @@ void explore_store(volatile void *p, unsigned size, uint64_t value, enum explore
 	put(p, size, value);
 	note_store(l);
 	l->clock = clock;
+}
+
+void explore_store(volatile void *p, unsigned size, uint64_t value, enum explore_order order,
+		   const struct explore_site *site)
+{
+	memory_store(p, size, value, order, site, __builtin_return_address(0));
 }
 
 /* What all read-modify-writes begin with. Returns the old value. */

@@ -29,8 +29,7 @@ bool explore_cas(volatile void *p, unsigned size, void *expected, uint64_t desir
 		 const struct explore_site *);
 void explore_fence(const struct explore_site *);
 
-#define EXPLORE_SITE(text)                                                                         \
-	static const struct explore_site site_ = { __FILE__, text, __LINE__ }
+#define EXPLORE_SITE(text) static const struct explore_site site_ = { __FILE__, text, __LINE__ }
 #define EXPLORE_VALUE(p) __typeof__(atomic_load_explicit(p, memory_order_relaxed))
 #define EXPLORE_LOAD(p, order)                                                                     \
 	({                                                                                         \

@@ -8,7 +8,8 @@
 
 extern const char __executable_start; /* by the linker */
 
-/* Inlined functions too, the innermost first: "spin_trylock < table_lock < lock_leaf (file:line)". */
+/* Inlined functions too, the innermost first: "spin_trylock < table_lock < lock_leaf (file:line)".
+ */
 const char *report_place(const void *pc, char *buffer, size_t size)
 {
 	char command[512], self_path[256], function[128], line[256];
@@ -62,7 +63,7 @@ void report_access(const char *operation, const volatile void *p, uint64_t value
 	char place[512];
 	const char *file = strrchr(site->file, '/');
 
-	if (!shared)
+	if (!shared && strcmp(site->what, GUEST_ACCESS) != 0)
 		return;
 	printf("%*sCPU %u  %5u  %-22s %-28s", (int)(4 * self), "", self, vcpus[self].step,
 	       operation, site->what);

@@ -20,15 +20,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <ucontext.h>
 
 #define FAIR_SPINS 2
+#define SECONDS_MAX 10 /* of processor time, for one run */
 
 enum phase phase = PHASE_SETUP;
 struct vcpu vcpus[CPUS];
 unsigned vcpu_count, self;
 uint64_t writes;
 char run_message[512];
+const char *scenario_name;
 
 static ucontext_t contexts[CPUS], outside;
 static char stacks[CPUS][STACK_SIZE] __attribute__((aligned(4096)));
@@ -36,7 +39,7 @@ static enum ending ending;
 static jmp_buf check_failed;
 static const struct scenario *scenario;
 static unsigned steps, stuck, preemptions, delays;
-static uint64_t stuck_writes, time_now;
+static uint64_t stuck_writes, time_now, run_number;
 
 unsigned run_preemptions(void)
 {
@@ -88,7 +91,8 @@ _Noreturn void explore_fail(const char *format, ...)
 	}
 	if (phase == PHASE_CHECK)
 		longjmp(check_failed, 1);
-	fprintf(stderr, "in setup: %s\n", run_message);
+	/* There is no way back to before it. */
+	printf("not ok - %s: in setup: %s\n", scenario_name, run_message);
 	exit(2);
 }
 
@@ -110,7 +114,20 @@ static void crashed(int signal, siginfo_t *info, void *context)
 				  sizeof(place)));
 }
 
-static void catch_crashes(void)
+/* A loop that makes no step and no access that is seen. */
+static void too_long(int signal)
+{
+	static uint64_t last;
+	static unsigned ticks;
+
+	(void)signal;
+	ticks = last == run_number ? ticks + 1 : 0;
+	last = run_number;
+	if (ticks == SECONDS_MAX && phase != PHASE_SETUP)
+		explore_fail("endless: a run of more than %u s", SECONDS_MAX);
+}
+
+void run_catch_crashes(void)
 {
 	static char stack[1 << 16];
 	const stack_t other = { .ss_sp = stack, .ss_size = sizeof(stack) };
@@ -123,6 +140,15 @@ static void catch_crashes(void)
 	sigaction(SIGSEGV, &action, NULL);
 	sigaction(SIGBUS, &action, NULL);
 	sigaction(SIGFPE, &action, NULL);
+
+	const struct sigaction clock = {
+		.sa_handler = too_long,
+		.sa_flags = SA_ONSTACK | SA_NODEFER | SA_RESTART,
+	};
+	const struct itimerval second = { { 1, 0 }, { 1, 0 } };
+
+	sigaction(SIGVTALRM, &clock, NULL);
+	setitimer(ITIMER_VIRTUAL, &second, NULL);
 }
 
 /* --- switching --- */
@@ -301,7 +327,6 @@ static void schedule(void)
 	for (unsigned i = 0; i < vcpu_count; i++)
 		cpus[i] = i;
 	self = 0;
-	phase = PHASE_RUN;
 	self = cpus[search_choose(CHOICE_NEXT, cpus, vcpu_count)];
 	report_switch("begins", self);
 	world_become(self);
@@ -310,14 +335,20 @@ static void schedule(void)
 
 enum ending run_once(const struct scenario *which)
 {
-	if (scenario == NULL)
-		catch_crashes();
+	volatile bool begun = false;
+
 	scenario = which;
+	run_number++;
 	prepare();
 	world_begin_run();
 	memory_begin_run();
 	watch_begin_run();
-	schedule();
+	phase = PHASE_RUN;
+	getcontext(&outside); /* once before the run, and once by leave_run */
+	if (!begun) {
+		begun = true;
+		schedule();
+	}
 	phase = PHASE_CHECK;
 	if (ending == RUN_ENDED) {
 		if (setjmp(check_failed) == 0)

@@ -141,6 +141,7 @@ static unsigned choose_as_told(enum choice kind, const unsigned *cpus, unsigned 
 
 		if (d->kind != kind || d->cpu != self || d->step != vcpus[self].step)
 			continue;
+		decisions[i].count = 1; /* it was reached */
 		for (unsigned k = 0; k < count; k++)
 			if (cpus[k] == d->chosen)
 				return k;
@@ -175,7 +176,10 @@ unsigned search_choose(enum choice kind, const unsigned *cpus, unsigned count)
 
 		if (d->kind != kind || d->cpu != self || d->step != vcpus[self].step ||
 		    d->count != count)
-			explore_fail("the scenario is not deterministic: %d.%d %c %d here, %d.%d %c %d before", self, vcpus[self].step, "pnd"[kind], count, d->cpu, d->step, "pnd"[d->kind], d->count);
+			explore_fail(
+				"the scenario is not deterministic: %d.%d %c %d here, %d.%d %c %d before",
+				self, vcpus[self].step, "pnd"[kind], count, d -> cpu, d -> step,
+				"pnd"[d->kind], d -> count);
 		return d->chosen;
 	}
 	if (!options.no_cuts && states_add(&known, state_now(kind, cpus, count))) {
@@ -221,16 +225,20 @@ static void write_id(char *id, size_t size)
 static void read_id(const char *id)
 {
 	length = 0;
-	while (*id && *id != '-') {
+	if (strcmp(id, "-") == 0)
+		id++;
+	while (*id) {
 		struct decision *d = &decisions[length];
 		char letter;
 		int used = 0;
 
 		if (length == DECISIONS_MAX ||
-		    sscanf(id, "%u.%u%c%u%n", &d->cpu, &d->step, &letter, &d->chosen, &used) != 4 ||
+		    sscanf(id, "%9u.%9u%c%9u%n", &d->cpu, &d->step, &letter, &d->chosen, &used) !=
+			    4 ||
 		    strchr(letters, letter) == NULL)
 			explore_fail("not the id of a schedule: %s", id);
 		d->kind = (enum choice)(strchr(letters, letter) - letters);
+		d->count = 0;
 		length++;
 		id += used;
 		id += *id == '-';
@@ -336,18 +344,38 @@ static void search_randomly(const struct scenario *scenario, struct explore_resu
 	options = wanted;
 }
 
+static unsigned not_reached(void)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < given; i++)
+		count += decisions[i].count == 0;
+	return count;
+}
+
+/* Twice: the first run finds out what is shared, the second prints it. */
 static void search_replay(const struct scenario *scenario, struct explore_result *result)
 {
+	bool print = options.print, held;
+
 	how = SEARCH_REPLAY;
 	memory_all_shared = true;
-	read_id(options.replay);
 	options.preemptions = options.delays = UINT32_MAX;
-	position = 0;
+	read_id(options.replay);
+	options.print = false;
+	held = run_once(scenario) != RUN_FAILED;
+	memory_freeze();
+	options.print = print;
+	if (print)
+		held = run_once(scenario) != RUN_FAILED;
 	result->schedules = result->total = 1;
-	if (run_once(scenario) == RUN_FAILED) {
+	result->failed = !held;
+	memcpy(result->message, run_message, sizeof(result->message));
+	if (held && not_reached()) {
 		result->failed = true;
-		memcpy(result->message, run_message, sizeof(result->message));
-		snprintf(result->id, sizeof(result->id), "%s", options.replay);
+		snprintf(result->message, sizeof(result->message),
+			 "%u of the schedule's %u decisions were not reached", not_reached(),
+			 given);
 	}
 	memory_all_shared = false;
 }
@@ -359,6 +387,9 @@ void explore(const struct scenario *scenario, const struct explore_options *want
 
 	options = *wanted;
 	memset(result, 0, sizeof(*result));
+	if (scenario_name == NULL)
+		run_catch_crashes();
+	scenario_name = scenario->name;
 	memory_reset();
 	world_start(scenario, options.mode);
 	if (options.replay)

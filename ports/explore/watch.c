@@ -20,8 +20,8 @@
 #include <string.h>
 
 #define SHADOWS 4096
-#define CHUNK 64u  /* bytes saved at a time */
-#define GRAIN 16u  /* of freed memory */
+#define CHUNK 64u /* bytes saved at a time */
+#define GRAIN 16u /* of freed memory */
 #define POISON 0x5a
 #define FREED_MAX 4096
 #define ACCESSES_MAX 10000000u
@@ -34,7 +34,7 @@ struct cell {
 };
 
 struct shadow {
-	uintptr_t page; /* address >> 12; 0: none */
+	uintptr_t page;					   /* address >> 12; 0: none */
 	uint32_t saved[4096 / CHUNK], freed[4096 / GRAIN]; /* in which run */
 	struct cell cells[4096];
 };
@@ -44,7 +44,7 @@ static uint32_t run;
 
 static struct saved {
 	unsigned char *address, bytes[CHUNK];
-} *log_entries;
+} * log_entries;
 static size_t log_count, log_room;
 
 static struct freed {
@@ -346,23 +346,24 @@ void __tsan_init(void)
 }
 
 /* Atomics that are not written with sync/atomic.h: those of guests, and in public headers. */
-#define GUEST "memory of the guest"
 #define ATOMIC(bits, type)                                                                         \
 	type __tsan_atomic##bits##_load(const volatile type *p, int order);                        \
 	type __tsan_atomic##bits##_load(const volatile type *p, int order)                         \
 	{                                                                                          \
-		EXPLORE_SITE(GUEST);                                                               \
+		EXPLORE_SITE(GUEST_ACCESS);                                                        \
 		(void)order;                                                                       \
-		type value_ = (type)explore_load(p, sizeof(*p), EXPLORE_RELAXED, &site_);          \
-		watch_guest(p, false, __builtin_return_address(0));                                \
-		return value_;                                                                     \
+		const void *pc = __builtin_return_address(0);                                      \
+		type value = (type)memory_load(p, sizeof(*p), EXPLORE_RELAXED, &site_, pc);        \
+		watch_guest(p, false, pc);                                                         \
+		return value;                                                                      \
 	}                                                                                          \
 	void __tsan_atomic##bits##_store(volatile type *p, type value, int order);                 \
 	void __tsan_atomic##bits##_store(volatile type *p, type value, int order)                  \
 	{                                                                                          \
-		EXPLORE_SITE(GUEST);                                                               \
+		EXPLORE_SITE(GUEST_ACCESS);                                                        \
 		(void)order;                                                                       \
-		explore_store(p, sizeof(*p), value, EXPLORE_RELAXED, &site_);                      \
+		memory_store(p, sizeof(*p), value, EXPLORE_RELAXED, &site_,                        \
+			     __builtin_return_address(0));                                         \
 		watch_guest(p, true, __builtin_return_address(0));                                 \
 	}
 
@@ -375,7 +376,7 @@ ATOMIC(64, uint64_t)
 	type __tsan_atomic##bits##_##name(volatile type *p, type value, int order);                \
 	type __tsan_atomic##bits##_##name(volatile type *p, type value, int order)                 \
 	{                                                                                          \
-		EXPLORE_SITE(GUEST);                                                               \
+		EXPLORE_SITE(GUEST_ACCESS);                                                        \
 		type old = *p;                                                                     \
                                                                                                    \
 		(void)order;                                                                       \
@@ -389,12 +390,12 @@ ATOMIC(64, uint64_t)
 	ATOMIC_RMW(bits, type, fetch_and, old &value)                                              \
 	ATOMIC_RMW(bits, type, fetch_or, old | value)                                              \
 	ATOMIC_RMW(bits, type, fetch_xor, old ^ value)                                             \
-	int __tsan_atomic##bits##_compare_exchange_strong(                                         \
-		volatile type *p, type *expected, type desired, int order, int failed);            \
-	int __tsan_atomic##bits##_compare_exchange_strong(                                         \
-		volatile type *p, type *expected, type desired, int order, int failed)             \
+	int __tsan_atomic##bits##_compare_exchange_strong(volatile type *p, type *expected,        \
+							  type desired, int order, int failed);    \
+	int __tsan_atomic##bits##_compare_exchange_strong(volatile type *p, type *expected,        \
+							  type desired, int order, int failed)     \
 	{                                                                                          \
-		EXPLORE_SITE(GUEST);                                                               \
+		EXPLORE_SITE(GUEST_ACCESS);                                                        \
 		(void)order, (void)failed;                                                         \
 		return explore_cas(p, sizeof(*p), expected, desired, &site_);                      \
 	}                                                                                          \
@@ -403,7 +404,7 @@ ATOMIC(64, uint64_t)
 	type __tsan_atomic##bits##_compare_exchange_val(volatile type *p, type expected,           \
 							type desired, int order, int failed)       \
 	{                                                                                          \
-		EXPLORE_SITE(GUEST);                                                               \
+		EXPLORE_SITE(GUEST_ACCESS);                                                        \
 		(void)order, (void)failed;                                                         \
 		explore_cas(p, sizeof(*p), &expected, desired, &site_);                            \
 		return expected;                                                                   \

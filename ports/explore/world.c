@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define MEMORY (4u << 20)
+#define WARM_UP 0x10000000ull /* no scenario's addresses */
 
 struct quire_mm *mm;
 
@@ -109,6 +110,9 @@ void world_start(const struct scenario *scenario, enum quire_mode mode)
 	for (unsigned i = 0; i < CPUS; i++)
 		if (scenario->run[i])
 			vcpu_count = i + 1;
+	for (unsigned i = 0; i < CPUS; i++)
+		if ((scenario->run[i] != NULL) != (i < vcpu_count) || vcpu_count == 0)
+			explore_fail("CPU %u has no program", i);
 	config.cpus = vcpu_count;
 	expect(quire_soft_init(&config) == 0);
 	for (unsigned i = 0; i < vcpu_count; i++) {
@@ -125,9 +129,9 @@ void world_start(const struct scenario *scenario, enum quire_mode mode)
 		quire_soft_switch(me(), mm);
 		/* So that frames and small objects come from the CPU's own stock. */
 		quire_idle(4);
-		map(A + i * LEAF, 1, READ_WRITE);
-		store(A + i * LEAF, 1);
-		unmap(A + i * LEAF, 1);
+		map(WARM_UP + i * LEAF, 1, READ_WRITE);
+		store(WARM_UP + i * LEAF, 1);
+		unmap(WARM_UP + i * LEAF, 1);
 	}
 	world_become(0);
 	inject_set(0);

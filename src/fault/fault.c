@@ -140,8 +140,8 @@ static enum outcome speculate(struct fault *f)
 }
 
 /*
- * The vma-lock baseline: the same with the VMA's reader count held, which can't be had of a VMA that
- * is being replaced.
+ * The vma-lock baseline: the same with the VMA's reader count held, which can't be had of a VMA
+ * that is being replaced.
  */
 static enum outcome vma_locked(struct fault *f)
 {

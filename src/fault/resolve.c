@@ -69,7 +69,8 @@ static enum outcome done(struct fault *f, enum quire_kind kind)
 }
 
 /*
- * Is what is mapped at the address what the fault relies on: its VMA, or another that says the same?
+ * Is what is mapped at the address what the fault relies on: its VMA, or another that says the
+ * same?
  * => leaf lock held
  */
 static bool mapping_holds(struct fault *f)

@@ -56,8 +56,8 @@ struct grace_cpu {
 	struct deferred *wait_head;
 	_Atomic uint64_t wait_gp;	  /* the period that wait_head waits for; 0: it is empty */
 	_Atomic uint64_t deferred, freed; /* items ever put on the list, and freed of them */
-	bool reported, freeing; /* the period stalls; somebody is at freeing a batch */
-	struct spinlock lock;	/* guards the lists: grace_barrier takes them over */
+	bool reported, freeing;		  /* the period stalls; somebody is at freeing a batch */
+	struct spinlock lock;		  /* guards the lists: grace_barrier takes them over */
 } __attribute__((aligned(128)));
 
 _Static_assert(sizeof(struct grace_cpu) == 128, "two cache lines a CPU");
@@ -106,9 +106,10 @@ static inline void section_leave(void)
 
 /*
  * A number that changes whenever this CPU passes a period or comes online. What was found not to be
- * retired in a section is still allocated in a later one of the same era: it is freed after a period that begins after its retirement, and this CPU, online all the time, holds
- * that up. (What it has seen of the periods would not do: a CPU that was offline in between was not
- * waited for, and may see the same number again.) => in a section
+ * retired in a section is still allocated in a later one of the same era: it is freed after a
+ * period that begins after its retirement, and this CPU, online all the time, holds that up. (What
+ * it has seen of the periods would not do: a CPU that was offline in between was not waited for,
+ * and may see the same number again.) => in a section
  */
 static inline uint64_t grace_era(void)
 {

@@ -11,8 +11,8 @@
  * number of others, and none can be overtaken for ever.
  *
  * range_wait's entry is only passing: it waits for others, nobody for it, and who lets it in takes
- * it out of the list. If it held the range until it had woken up, two callers that each reserve what
- * the other waits for would keep each other from it for ever.
+ * it out of the list. If it held the range until it had woken up, two callers that each reserve
+ * what the other waits for would keep each other from it for ever.
  *
  * range_reserve alone goes to the front, where no holder is in its way: the waiting ones that it
  * conflicts with each wait for one more. Its caller has a range already and waits for nothing.

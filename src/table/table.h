@@ -13,9 +13,9 @@
  * with page-walk caches, and after a grace period: so a walker may lock a dead table, and finds
  * `dead` set.
  *
- * A table that is not there yet (Q3): the sweeper publishes, full barrier, reads the parent's entry;
- * who hooks a table stores the entry, locks the leaf (full barrier), checks the mapping. One of the
- * two sees the other.
+ * A table that is not there yet (Q3): the sweeper publishes, full barrier, reads the parent's
+ * entry; who hooks a table stores the entry, locks the leaf (full barrier), checks the mapping. One
+ * of the two sees the other.
  */
 #ifndef QUIRE_TABLE_TABLE_H
 #define QUIRE_TABLE_TABLE_H

@@ -3,6 +3,7 @@
 #include "explore.h"
 #include "generate.h"
 #include "linear.h"
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,41 +31,69 @@ static const char usage[] =
 	"  --no-cuts           follow known states too (slow: to test the explorer)\n"
 	"  --print             each access to shared memory (with --replay)\n";
 
+static const char *program;
+
 static const char *const memories[] = { "consistent", "tso", "out-of-order", NULL };
 static const char *const modes[] = { "speculative", "vma-lock", "classic", NULL };
+
+static _Noreturn void refuse(const char *what, const char *why)
+{
+	fprintf(stderr, "explore: %s: %s; see --help\n", what, why);
+	exit(2);
+}
 
 static unsigned one_of(const char *const *names, const char *name)
 {
 	for (unsigned i = 0; names[i]; i++)
 		if (strcmp(names[i], name) == 0)
 			return i;
-	fprintf(stderr, "explore: %s: unknown\n%s", name, usage);
-	exit(2);
+	refuse(name, "unknown");
 }
 
-static uint64_t number(const char *text)
+static uint64_t number(const char *text, uint64_t least, uint64_t most)
 {
 	char *end;
-	unsigned long long value = strtoull(text, &end, 0);
+	unsigned long long value;
 
-	if (*text == 0 || *text == '-' || *end != 0) {
-		fprintf(stderr, "explore: %s: not a number\n%s", text, usage);
-		exit(2);
-	}
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end != 0)
+		refuse(text, "not a number");
+	if (errno != 0 || value < least || value > most)
+		refuse(text, "out of range");
 	return value;
 }
 
-static bool wanted(const struct scenario *scenario, const char *file, char **names)
+/* What the command line asks for. */
+struct request {
+	struct explore_options options;
+	uint64_t generated;
+	bool list, partial;
+	const char *file, **names;
+};
+
+static bool begins(const char *name, const char *prefix)
+{
+	return strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
+static bool in_file(const struct scenario *scenario, const char *file)
 {
 	const char *name = strrchr(scenario->file, '/');
 
 	name = name ? name + 1 : scenario->file;
-	if (file && (strncmp(name, file, strlen(file)) != 0 || strcmp(name + strlen(file), ".c") != 0))
+	return begins(name, file) && strcmp(name + strlen(file), ".c") == 0;
+}
+
+static bool wanted(const struct scenario *scenario, const struct request *r)
+{
+	if ((r->file && !in_file(scenario, r->file)) ||
+	    (r->options.mode != QUIRE_SPECULATIVE && scenario->speculative_only))
 		return false;
-	if (*names == NULL)
+	if (*r->names == NULL)
 		return true;
-	for (; *names; names++)
-		if (strncmp(scenario->name, *names, strlen(*names)) == 0)
+	for (const char **name = r->names; *name; name++)
+		if (begins(scenario->name, *name))
 			return true;
 	return false;
 }
@@ -121,13 +150,18 @@ static bool run(const struct scenario *scenario, const struct explore_options *o
 	printf("%s %u - %s: %s\n", r.failed ? "not ok" : "ok", number_, scenario->name,
 	       scenario->about);
 	printf("# %llu schedules (%llu cut, %llu with earlier passes), %llu different ends, "
-	       "%u shared locations, %.2f s%s\n",
+	       "%u shared locations, %.2f s%s",
 	       (unsigned long long)r.schedules, (unsigned long long)r.pruned,
 	       (unsigned long long)r.total, (unsigned long long)r.ends, r.shared, r.seconds,
 	       r.complete ? ", complete" : "");
+	if (o->random)
+		printf(", seed %llu", (unsigned long long)o->seed);
+	putchar('\n');
 	if (r.failed)
-		printf("# %s\n# replay: explore --mode %s%s --print --replay %s %s\n", r.message,
-		       modes[o->mode], how(o), r.id, selector(scenario, o));
+		printf("# %s\n", r.message);
+	if (r.failed && r.id[0])
+		printf("# replay: %s --mode %s%s --print --replay %s %s\n", program, modes[o->mode],
+		       how(o), r.id, selector(scenario, o));
 	fflush(stdout);
 	return !r.failed;
 }
@@ -150,66 +184,140 @@ static int run_generated(uint64_t count, struct explore_options *o, bool partial
 	return bad != 0;
 }
 
-int main(int argc, char **argv)
+static void read_options(int argc, char **argv, struct request *r)
 {
 	static const struct option long_options[] = {
-		{ "list", no_argument, NULL, 'l' },	    { "bound", required_argument, NULL, 'b' },
-		{ "memory", required_argument, NULL, 'm' }, { "delays", required_argument, NULL, 'd' },
-		{ "mode", required_argument, NULL, 'M' },   { "seconds", required_argument, NULL, 's' },
-		{ "schedules", required_argument, NULL, 'n' }, { "random", required_argument, NULL, 'r' },
-		{ "seed", required_argument, NULL, 'S' },   { "replay", required_argument, NULL, 'R' },
-		{ "file", required_argument, NULL, 'f' }, { "partial", no_argument, NULL, 'P' },
+		{ "list", no_argument, NULL, 'l' },
+		{ "bound", required_argument, NULL, 'b' },
+		{ "memory", required_argument, NULL, 'm' },
+		{ "delays", required_argument, NULL, 'd' },
+		{ "mode", required_argument, NULL, 'M' },
+		{ "seconds", required_argument, NULL, 's' },
+		{ "schedules", required_argument, NULL, 'n' },
+		{ "random", required_argument, NULL, 'r' },
+		{ "seed", required_argument, NULL, 'S' },
+		{ "replay", required_argument, NULL, 'R' },
+		{ "file", required_argument, NULL, 'f' },
+		{ "partial", no_argument, NULL, 'P' },
 		{ "no-cuts", no_argument, NULL, 'c' },
-		{ "generate", required_argument, NULL, 'g' }, { "self-test", no_argument, NULL, 't' },
-		{ "print", no_argument, NULL, 'p' },	    { "help", no_argument, NULL, 'h' },
+		{ "generate", required_argument, NULL, 'g' },
+		{ "self-test", no_argument, NULL, 't' },
+		{ "print", no_argument, NULL, 'p' },
+		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct explore_options o = { .preemptions = 2, .delays = 1, .seconds = 120, .seed = 1 };
-	uint64_t generated = 0;
-	unsigned count = 0, bad = 0;
-	bool list = false, partial = false;
-	const char *file = NULL;
+	struct explore_options *o = &r->options;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
 		switch (option) {
-		case 'l': list = true; break;
-		case 'b': o.preemptions = (unsigned)number(optarg); break;
-		case 'm': o.memory = (enum explore_memory)one_of(memories, optarg); break;
-		case 'd': o.delays = (unsigned)number(optarg); break;
-		case 'M': o.mode = (enum quire_mode)one_of(modes, optarg); break;
-		case 's': o.seconds = (double)number(optarg); break;
-		case 'n': o.schedules = number(optarg); break;
-		case 'r': o.random = number(optarg); break;
-		case 'S': o.seed = number(optarg); break;
-		case 'R': o.replay = optarg; break;
-		case 'f': file = optarg; break;
-		case 'g': generated = number(optarg); break;
-		case 't': return linear_self_test() != 0;
-		case 'P': partial = true; break;
-		case 'c': o.no_cuts = true; break;
-		case 'p': o.print = true; break;
-		case 'h': fputs(usage, stdout); return 0;
-		default: fputs(usage, stderr); return 2;
+		case 'l':
+			r->list = true;
+			break;
+		case 'b':
+			o->preemptions = (unsigned)number(optarg, 0, 1000);
+			break;
+		case 'm':
+			o->memory = (enum explore_memory)one_of(memories, optarg);
+			break;
+		case 'd':
+			o->delays = (unsigned)number(optarg, 0, 1000);
+			break;
+		case 'M':
+			o->mode = (enum quire_mode)one_of(modes, optarg);
+			break;
+		case 's':
+			o->seconds = (double)number(optarg, 1, 1000000000);
+			break;
+		case 'n':
+			o->schedules = number(optarg, 1, UINT64_MAX);
+			break;
+		case 'r':
+			o->random = number(optarg, 1, UINT64_MAX);
+			break;
+		case 'S':
+			o->seed = number(optarg, 0, UINT64_MAX);
+			break;
+		case 'R':
+			o->replay = optarg;
+			break;
+		case 'f':
+			r->file = optarg;
+			break;
+		case 'g':
+			r->generated = number(optarg, 1, UINT32_MAX);
+			break;
+		case 't':
+			exit(linear_self_test() != 0);
+		case 'P':
+			r->partial = true;
+			break;
+		case 'c':
+			o->no_cuts = true;
+			break;
+		case 'p':
+			o->print = true;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			exit(0);
+		default:
+			fputs("explore: see --help\n", stderr);
+			exit(2);
 		}
 	}
-	if (generated)
-		return run_generated(generated, &o, partial);
+	r->names = (const char **)argv + optind;
+}
+
+/* Each name must mean something, and no option may be passed over in silence. */
+static void check_request(const struct request *r)
+{
+	const struct explore_options *o = &r->options;
+
+	if (r->generated && (*r->names || r->file))
+		refuse("--generate", "makes its scenarios itself");
+	if (o->replay && (o->random || r->generated > 1))
+		refuse("--replay", "is of one schedule of one scenario");
+	if (o->print && !o->replay)
+		refuse("--print", "goes with --replay");
+	for (const char **name = r->names; *name; name++) {
+		bool known = false;
+
+		for (const struct scenario *const *s = __start_scenarios; s < __stop_scenarios; s++)
+			known |= **name && begins((*s)->name, *name);
+		if (!known)
+			refuse(*name, "no such scenario");
+	}
+}
+
+static int run_all(const struct request *r)
+{
+	unsigned count = 0, bad = 0;
+
 	for (const struct scenario *const *s = __start_scenarios; s < __stop_scenarios; s++) {
-		if (!wanted(*s, file, argv + optind) ||
-		    (o.mode != QUIRE_SPECULATIVE && (*s)->speculative_only))
+		if (!wanted(*s, r))
 			continue;
 		count++;
-		if (list)
+		if (r->list)
 			printf("%-40s %s\n", (*s)->name, (*s)->about);
 		else
-			bad += !run(*s, &o, partial, count);
+			bad += !run(*s, &r->options, r->partial, count);
 	}
-	if (count == 0) {
-		fprintf(stderr, "explore: no such scenario\n");
-		return 2;
-	}
-	if (!list)
+	if (count == 0 && r->file && r->options.mode == QUIRE_SPECULATIVE)
+		refuse(r->file, "no scenarios there");
+	if (!r->list)
 		printf("1..%u\n", count);
 	return bad != 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct request r = {
+		.options = { .preemptions = 2, .delays = 1, .seconds = 120, .seed = 1 },
+	};
+
+	program = argv[0];
+	read_options(argc, argv, &r);
+	check_request(&r);
+	return r.generated ? run_generated(r.generated, &r.options, r.partial) : run_all(&r);
 }
