@@ -136,7 +136,7 @@ walk: /* fault/resolve.c: fault_resolve. A CPU sees its own store before others 
 	/* `memory` stores it in the root, and then gives the lock back. */
 	atomic { take(hooking[id], TABLE); dead[hooking[id]] = false };
 #ifndef NO_FENCE_HOOK
-	hooking[id] == NONE; /* full fence: pairs with the sweep's */
+	hooking[id] == NONE; /* the barrier of locking the leaf: pairs with the sweep's */
 #endif
 	goto walk;
 
@@ -213,7 +213,7 @@ inline munmap()
 #endif
 	unmapping = tree; /* space/edit.c: commit. `memory` does it */
 #ifndef NO_FENCE_SWEEP
-	unmapping == NONE; /* sweep_begin's full fence: pairs with the hook's */
+	unmapping == NONE; /* the barrier of grace_defer's lock, in retire: pairs with the hook's */
 #endif
 #ifndef SWEEP_BEFORE_PUBLISH
 	sweep();

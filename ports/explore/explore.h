@@ -120,8 +120,9 @@ struct explore_options {
 	/* Random priority schedules instead (PCT): that many, from this seed. */
 	uint64_t random, seed;
 	const char *replay; /* one schedule, by its id, instead */
-	bool no_cuts;	    /* follow known states too: to test that nothing is lost by it */
-	bool print;	    /* each access to shared memory */
+	/* Tests of the explorer: follow known states too; compare memory where one is met again. */
+	bool no_cuts, compare;
+	bool print; /* each access to shared memory */
 };
 
 struct explore_result {

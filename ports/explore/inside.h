@@ -129,6 +129,10 @@ void watch_save(volatile void *p, size_t size); /* before it is changed */
 void watch_plain(const volatile void *p, size_t size, bool write, const void *pc);
 /* An atomic access: it must not be to freed memory. */
 void watch_atomic(const volatile void *p, size_t size, const void *pc);
+/* Nor may it see a plain write that is not ordered before it. */
+void watch_mixed(const volatile void *p, const void *pc);
+/* A hash of the memory that this run has changed. */
+uint64_t watch_memory(void);
 /* Tell explore_observer, if there is one. */
 void watch_observe(const volatile void *p, size_t size, enum explore_access);
 void watch_release_freed(void); /* really free what was freed in the run */

@@ -2,10 +2,11 @@
 /*
  * Memory that virtual CPUs share: the atomics, their order, and store buffers.
  *
- * A location is the address of an atomic access. It is *shared* once two CPUs have used it in one
- * run and one of them has stored. Only accesses to shared locations are scheduling points, and only
- * they are part of what a state is: the others commute with whatever others do. What turns out to
- * be shared in one pass of a search counts from the next pass on (memory_freeze).
+ * A location is the address of an atomic access; nothing is accessed in parts of different sizes.
+ * It is *shared* once two CPUs have used it in one run and one of them has stored. Only accesses to
+ * shared locations are scheduling points, and only they are part of what a state is: the others
+ * commute with whatever others do. What turns out to be shared in one pass of a search counts from
+ * the next pass on (memory_freeze).
  *
  * A state is what each CPU has done to shared memory and what each of these accesses depended on:
  * a hash for each CPU, of its accesses in order, each with the hash of the store that it saw and,
@@ -242,6 +243,7 @@ void memory_drain(unsigned cpu)
 		l->clock = b->clock;
 		l->stored = mix(b->hash, mix(l->stored, l->loaded));
 		l->loaded = 0;
+		v->history = mix(v->history, l->stored);
 	}
 	v->buffered = 0;
 }
@@ -306,6 +308,7 @@ uint64_t memory_load(const volatile void *p, unsigned size, enum explore_order o
 		note_load(l);
 		join(order == EXPLORE_RELAXED ? &me->pending : &me->clock, &l->clock);
 	}
+	watch_mixed(p, pc);
 	if (options.print)
 		report_access(order == EXPLORE_RELAXED ? "load" : "load acquire", p, value, site,
 			      pc, visible(l));
@@ -432,7 +435,11 @@ bool explore_cas(volatile void *p, unsigned size, void *expected, uint64_t desir
 			memcpy(expected, &old, size);
 		return old == wanted;
 	}
-	old = begin_rmw(p, size, pc, &l);
+	/* One that fails is no barrier, but for TSO's. */
+	l = begin(p, size, true, pc);
+	if (options.memory == EXPLORE_TSO || find(p, size) || get(p, size) == wanted)
+		memory_drain(self);
+	old = get(p, size);
 	same = old == wanted;
 	if (same) {
 		end_rmw(l, p, size, desired);

@@ -170,21 +170,24 @@ static void switch_to(unsigned next, const char *why)
 	swapcontext(&contexts[from], &contexts[next]);
 }
 
-static bool eligible(unsigned cpu)
+static bool eligible(unsigned cpu, bool fair)
 {
 	const struct vcpu *v = &vcpus[cpu];
 
 	return v->state == READY ||
-	       (v->state == PAUSED && v->mark != writes && v->spins <= FAIR_SPINS);
+	       (v->state == PAUSED && v->mark != writes && (!fair || v->spins <= FAIR_SPINS));
 }
 
-/* Those who could go on beside this CPU, in cyclic order. */
-static unsigned others(unsigned *cpus)
+/*
+ * Those who could go on beside this CPU, in cyclic order. Fair: where the choice is free; there are
+ * only so many preemptions.
+ */
+static unsigned others(unsigned *cpus, bool fair)
 {
 	unsigned count = 0;
 
 	for (unsigned i = 1; i < vcpu_count; i++)
-		if (eligible((self + i) % vcpu_count))
+		if (eligible((self + i) % vcpu_count, fair))
 			cpus[count++] = (self + i) % vcpu_count;
 	return count;
 }
@@ -204,7 +207,7 @@ static void nobody_left(void)
 /* This CPU can't go on for now: another one, or itself if all who are left spin. */
 static void give_way(const char *why)
 {
-	unsigned cpus[CPUS], count = others(cpus);
+	unsigned cpus[CPUS], count = others(cpus, true);
 
 	if (count > 0) {
 		switch_to(cpus[search_choose(CHOICE_NEXT, cpus, count)], why);
@@ -237,7 +240,7 @@ void run_step(bool shared)
 		explore_fail("livelock: %u steps", steps);
 	if (!shared)
 		return;
-	count = preemptions < options.preemptions ? 1 + others(cpus + 1) : 1;
+	count = preemptions < options.preemptions ? 1 + others(cpus + 1, false) : 1;
 	unsigned chosen = search_choose(CHOICE_PREEMPT, cpus, count);
 
 	if (chosen == 0)

@@ -46,7 +46,7 @@ static uint64_t pruned;
 static struct states {
 	uint64_t *hashes; /* 0: a free place */
 	uint64_t room, count;
-} known, ends;
+} known, ends, met, memories;
 
 static void states_clear(struct states *s)
 {
@@ -106,6 +106,20 @@ static uint64_t state_now(enum choice kind, const unsigned *cpus, unsigned count
 	for (unsigned i = 0; i < count; i++)
 		state = mix(state, cpus[i] + 1);
 	return state | 1;
+}
+
+/*
+ * A test of the explorer: wherever a state is met again, memory must be the same. (With the steps,
+ * so that a CPU before its first access is not one that has not begun.)
+ */
+static void compare_memory(uint64_t state)
+{
+	for (unsigned i = 0; i < vcpu_count; i++)
+		state = mix(state, vcpus[i].step) | 1;
+	bool known_state = states_add(&met, state);
+
+	if (!states_add(&memories, mix(state, watch_memory()) | 1) && known_state)
+		explore_fail("one state, and two different memories");
 }
 
 /* --- choosing --- */
@@ -176,12 +190,12 @@ unsigned search_choose(enum choice kind, const unsigned *cpus, unsigned count)
 
 		if (d->kind != kind || d->cpu != self || d->step != vcpus[self].step ||
 		    d->count != count)
-			explore_fail(
-				"the scenario is not deterministic: %d.%d %c %d here, %d.%d %c %d before",
-				self, vcpus[self].step, "pnd"[kind], count, d -> cpu, d -> step,
-				"pnd"[d->kind], d -> count);
+			explore_fail("not deterministic at step %u of CPU %u", vcpus[self].step,
+				     self);
 		return d->chosen;
 	}
+	if (options.compare)
+		compare_memory(state_now(kind, cpus, count));
 	if (!options.no_cuts && states_add(&known, state_now(kind, cpus, count))) {
 		pruned++;
 		run_cut();
@@ -289,6 +303,8 @@ static bool pass(const struct scenario *scenario, struct explore_result *result,
 {
 	states_clear(&known);
 	states_clear(&ends);
+	states_clear(&met);
+	states_clear(&memories);
 	length = given = 0;
 	result->schedules = pruned = 0;
 	do {

@@ -4,7 +4,7 @@
  * before each access, and this is what they call.
  *
  *   undo      what a run is about to change is saved, 64 bytes at a time, once in a run
- *   races     for each first byte of an access: who wrote it last and who has read it since, by
+ *   races     for each byte: who wrote it last by a plain write and who has read it since, by
  *             vector clock (memory.c). Two of them not ordered: a data race
  *   freed     slab_free and the last frame_put free nothing while a run lasts: they fill the memory
  *             with POISON and mark it, and any later access fails. It is freed after the run
@@ -124,6 +124,25 @@ void watch_undo(void)
 		log_count--;
 		memcpy(log_entries[log_count].address, log_entries[log_count].bytes, CHUNK);
 	}
+}
+
+uint64_t watch_memory(void)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < log_count; i++) {
+		const struct saved *entry = &log_entries[i];
+		uint64_t hash = (uintptr_t)entry->address, word;
+
+		if (memcmp(entry->address, entry->bytes, CHUNK) == 0)
+			continue;
+		for (unsigned at = 0; at < CHUNK; at += sizeof(word)) {
+			memcpy(&word, entry->address + at, sizeof(word));
+			hash = mix(hash, word);
+		}
+		sum += hash;
+	}
+	return sum;
 }
 
 /* --- freed memory and dead stacks --- */
@@ -287,16 +306,18 @@ void watch_plain(const volatile void *p, size_t size, bool write, const void *pc
 	}
 	memory_before_plain_read(p, (unsigned)size);
 	watch_atomic(p, size, pc);
-	if (stack_of(at) != CPUS)
-		return;
 	if (write)
 		watch_save((volatile void *)at, size);
-	if (size < 4) {
+	for (uintptr_t end = at + size; at < end; at++)
 		check_cell(&shadow_of(at)->cells[at % 4096], write, pc);
-		return;
-	}
-	for (uintptr_t end = at + size; at < end; at += 4)
-		check_cell(&shadow_of(at)->cells[at % 4096], write, pc);
+}
+
+void watch_mixed(const volatile void *p, const void *pc)
+{
+	const struct cell *c = &shadow_of((uintptr_t)p)->cells[(uintptr_t)p % 4096];
+
+	if (c->written > vcpus[self].clock.at[c->writer])
+		race("atomic load after plain write", pc, c->written_at, c->writer);
 }
 
 /* The guest's accesses: atomic among themselves, but a page is cleared and copied plainly. */

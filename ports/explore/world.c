@@ -20,12 +20,14 @@ struct quire_mm *mm;
  * Failing allocations, in place of the core's own (frame/inject.c): its count, which all CPUs
  * change, would be a scheduling point and a fence in each allocation.
  */
-static uint64_t inject_calls, inject_at;
+static uint64_t inject_calls, inject_at, inject_prepared; /* prepared: by the setup */
 
 void inject_set(uint64_t n)
 {
 	inject_calls = 0;
 	inject_at = n;
+	if (phase == PHASE_SETUP)
+		inject_prepared = n;
 }
 
 uint64_t inject_count(void)
@@ -35,12 +37,16 @@ uint64_t inject_count(void)
 
 bool inject_fails(void)
 {
+	/* Who asks first decides who fails. */
+	if (inject_at != 0 && phase == PHASE_RUN)
+		memory_touch(&inject_calls);
 	return ++inject_calls == inject_at;
 }
 
 void world_begin_run(void)
 {
 	inject_calls = 0;
+	inject_at = inject_prepared;
 }
 
 static uint64_t memory_free; /* before there was any space */

@@ -16,7 +16,7 @@
  *   unpublished before (release), so no later section of it finds the object; earlier sections
  *   ended before the release store.
  * Online is where the fence is: store seen, full fence, then the first section; the writer
- *   unpublishes, full fence, then looks at seen: one of the two sees the other.
+ *   unpublishes, locks its list (a full barrier), looks at seen: one of the two sees the other.
  *
  * Deferred work is kept in per-CPU lists, each with its own lock: `next` gathers; when `wait`
  * is empty and next has GRACE_BATCH entries (or someone asks), next becomes wait and gp is raised.

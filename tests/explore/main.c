@@ -24,11 +24,12 @@ static const char usage[] =
 	"  --partial           a search that is cut off by these is no failure\n"
 	"  --random N          N random priority schedules instead of all\n"
 	"  --seed N            of these (1)\n"
-	"  --generate N        N scenarios made at random instead of those of the files; the seed of the\n"
-	"                      first is --seed, that of the next one more (tests/explore/generate.c)\n"
+	"  --generate N        N scenarios made at random (tests/explore/generate.c), instead of\n"
+	"                      those of the files; the first from --seed, the next from one more\n"
 	"  --self-test         of what judges these (tests/explore/linear.c)\n"
 	"  --replay ID         one schedule of one scenario\n"
-	"  --no-cuts           follow known states too (slow: to test the explorer)\n"
+	"  --no-cuts           follow known states too (to test the explorer)\n"
+	"  --compare           memory must be the same where a state is met again (the same)\n"
 	"  --print             each access to shared memory (with --replay)\n";
 
 static const char *program;
@@ -200,6 +201,7 @@ static void read_options(int argc, char **argv, struct request *r)
 		{ "file", required_argument, NULL, 'f' },
 		{ "partial", no_argument, NULL, 'P' },
 		{ "no-cuts", no_argument, NULL, 'c' },
+		{ "compare", no_argument, NULL, 'C' },
 		{ "generate", required_argument, NULL, 'g' },
 		{ "self-test", no_argument, NULL, 't' },
 		{ "print", no_argument, NULL, 'p' },
@@ -254,6 +256,9 @@ static void read_options(int argc, char **argv, struct request *r)
 			break;
 		case 'c':
 			o->no_cuts = true;
+			break;
+		case 'C':
+			o->compare = true;
 			break;
 		case 'p':
 			o->print = true;

@@ -309,3 +309,116 @@ static void loop(void)
 
 SCENARIO(self_endless, "so is a loop without an end", .setup = zero, .run = { loop, set_x },
 	 .fails = "endless");
+
+/* Two who wait for each other in turns, and one preemption that must still be tried. */
+static void ping(void)
+{
+	for (uint32_t i = 0; i < 4; i++) {
+		at_store_release(&word, 2 * i + 1);
+		for (unsigned turn = 0; at_load_acquire(&word) != 2 * i + 2; turn++)
+			port_pause(turn);
+	}
+	at_store(&x, 1u);
+	at_store(&x, 0u);
+}
+
+static void pong(void)
+{
+	for (uint32_t i = 0; i < 4; i++) {
+		for (unsigned turn = 0; at_load_acquire(&word) != 2 * i + 1; turn++)
+			port_pause(turn);
+		at_store_release(&word, 2 * i + 2);
+	}
+	if (at_load(&y) == 0)
+		port_pause(0);
+	expect(at_load(&x) == 0);
+}
+
+SCENARIO(self_turns, "taking turns at spinning hides no preemption", .setup = zero,
+	 .run = { ping, pong }, .fails = "at_load(&x) == 0");
+
+/* A compare-and-swap that fails is no barrier. */
+static void sb_cas_0(void)
+{
+	uint32_t seven = 7;
+
+	at_store(&x, 1u);
+	at_cas(&word, &seven, 1u);
+	r0 = at_load(&y);
+}
+
+static void sb_cas_1(void)
+{
+	uint32_t seven = 7;
+
+	at_store(&y, 1u);
+	at_cas(&word, &seven, 1u);
+	r1 = at_load(&x);
+}
+
+SCENARIO(self_failing_cas, "Dekker with failing compare-and-swaps fails out of order",
+	 .setup = zero, .run = { sb_cas_0, sb_cas_1 }, .check = not_both_zero,
+	 .fails = "not so: r0 || r1", .fails_in = EXPLORE_OUT_OF_ORDER);
+
+/* Plain and atomic; parts of a word; memory on a stack. */
+static void write_plainly(void)
+{
+	*(volatile uint32_t *)(uintptr_t)&x = 5;
+	at_store(&y, 1u);
+}
+
+static void read_atomically(void)
+{
+	if (at_load(&y))
+		r1 = at_load(&x);
+}
+
+SCENARIO(self_mixed, "an atomic load races with a plain write", .setup = zero,
+	 .run = { write_plainly, read_atomically }, .fails = "data race");
+
+static union {
+	volatile uint32_t word;
+	volatile uint8_t bytes[4];
+} parts;
+
+static void write_word(void)
+{
+	parts.word = 0x01010101;
+}
+
+static void read_byte(void)
+{
+	r1 = parts.bytes[1];
+}
+
+SCENARIO(self_parts, "a byte races with its word", .setup = zero, .run = { write_word, read_byte },
+	 .fails = "data race");
+
+static _Atomic(uint32_t *) lent;
+
+static void lend(void)
+{
+	uint32_t own = 1;
+
+	at_store_release(&lent, &own);
+	*(volatile uint32_t *)&own = 2;
+	spin_until_set();
+}
+
+static void borrow(void)
+{
+	uint32_t *p = at_load_acquire(&lent);
+
+	if (p)
+		*(volatile uint32_t *)p = 3;
+	at_store_release(&word, 1u);
+}
+
+static void zero_lent(void)
+{
+	zero();
+	at_store(&lent, NULL);
+}
+
+SCENARIO(self_stack, "stacks are memory, too", .setup = zero_lent, .run = { lend, borrow },
+	 .fails = "data race");
