@@ -359,63 +359,51 @@ void explore_store(volatile void *p, unsigned size, uint64_t value, enum explore
 	memory_store(p, size, value, order, site, __builtin_return_address(0));
 }
 
-/* What all read-modify-writes begin with. Returns the old value. */
-static uint64_t begin_rmw(volatile void *p, unsigned size, const void *pc, struct location **l)
-{
-	*l = begin(p, size, true, pc);
-	memory_drain(self);
-	return get(p, size);
-}
-
-static void end_rmw(struct location *l, volatile void *p, unsigned size, uint64_t value)
+static void end_rmw(struct location *l, volatile void *p, unsigned size, uint64_t value,
+		    const void *pc)
 {
 	struct vcpu *me = &vcpus[self];
 
 	join(&me->clock, &l->clock);
+	watch_mixed(p, pc);
 	put(p, size, value);
 	note_store(l);
 	l->clock = me->clock;
 	me->clock.at[self]++;
 }
 
-uint64_t explore_xchg(volatile void *p, unsigned size, uint64_t value,
-		      const struct explore_site *site)
+/* The old value becomes (old & keep) + operand. */
+static uint64_t rmw(const char *operation, volatile void *p, unsigned size, uint64_t keep,
+		    uint64_t operand, const struct explore_site *site, const void *pc)
 {
-	const void *pc = __builtin_return_address(0);
 	struct location *l;
 	uint64_t old;
 
 	if (phase != PHASE_RUN) {
 		watch_observe(p, size, EXPLORE_RMW);
 		old = get(p, size);
-		put(p, size, value);
+		put(p, size, (old & keep) + operand);
 		return old;
 	}
-	old = begin_rmw(p, size, pc, &l);
-	end_rmw(l, p, size, value);
+	l = begin(p, size, true, pc);
+	memory_drain(self);
+	old = get(p, size);
+	end_rmw(l, p, size, (old & keep) + operand, pc);
 	if (options.print)
-		report_access("exchange", p, value, site, pc, visible(l));
+		report_access(operation, p, (old & keep) + operand, site, pc, visible(l));
 	return old;
+}
+
+uint64_t explore_xchg(volatile void *p, unsigned size, uint64_t value,
+		      const struct explore_site *site)
+{
+	return rmw("exchange", p, size, 0, value, site, __builtin_return_address(0));
 }
 
 uint64_t explore_add(volatile void *p, unsigned size, uint64_t value,
 		     const struct explore_site *site)
 {
-	const void *pc = __builtin_return_address(0);
-	struct location *l;
-	uint64_t old;
-
-	if (phase != PHASE_RUN) {
-		watch_observe(p, size, EXPLORE_RMW);
-		old = get(p, size);
-		put(p, size, old + value);
-		return old;
-	}
-	old = begin_rmw(p, size, pc, &l);
-	end_rmw(l, p, size, old + value);
-	if (options.print)
-		report_access("add", p, old + value, site, pc, visible(l));
-	return old;
+	return rmw("add", p, size, UINT64_MAX, value, site, __builtin_return_address(0));
 }
 
 bool explore_cas(volatile void *p, unsigned size, void *expected, uint64_t desired,
@@ -442,7 +430,7 @@ bool explore_cas(volatile void *p, unsigned size, void *expected, uint64_t desir
 	old = get(p, size);
 	same = old == wanted;
 	if (same) {
-		end_rmw(l, p, size, desired);
+		end_rmw(l, p, size, desired, pc);
 	} else {
 		note_load(l);
 		join(&vcpus[self].clock, &l->clock);

@@ -12,20 +12,22 @@
 #define at_fence() atomic_thread_fence(memory_order_seq_cst)
 
 /*
- * A full barrier: one instruction does on these machines. Elsewhere a read-modify-write may be a
- * loop around two, whose store C11 lets pass later loads.
+ * What makes a read-modify-write a full barrier: nothing more where it is one instruction that
+ * orders everything, as on x86 and with ARM's LSE. A port to a machine
+ * where it is a loop around two, whose store may pass later loads, defines this as AT_FENCED before
+ * it includes this file.
  */
-#if defined(__x86_64__) || defined(__i386__) || defined(__ARM_FEATURE_ATOMICS)
+#ifndef AT_FULL
 #define AT_FULL(operation) (operation)
-#else
-#define AT_FULL(operation)                                                                         \
+#endif
+#define AT_FENCED(operation)                                                                       \
 	({                                                                                         \
 		__typeof__(operation) result_ = (operation);                                       \
                                                                                                    \
 		at_fence();                                                                        \
 		result_;                                                                           \
 	})
-#endif
+
 #define at_xchg(p, v) AT_FULL(atomic_exchange_explicit((p), (v), memory_order_seq_cst))
 #define at_cas(p, old, new)                                                                        \
 	AT_FULL(atomic_compare_exchange_strong_explicit((p), (old), (new), memory_order_seq_cst,   \
