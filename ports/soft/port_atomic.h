@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#if defined(__aarch64__) && !defined(__ARM_FEATURE_ATOMICS)
+/* Machines on which a compare-and-swap may be a loop. */
+#if (defined(__aarch64__) && !defined(__ARM_FEATURE_ATOMICS)) || defined(__riscv)
 #define AT_FULL(operation) AT_FENCED(operation)
 #endif
 #include "sync/atomic_c11.h"

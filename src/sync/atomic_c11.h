@@ -13,9 +13,8 @@
 
 /*
  * What makes a read-modify-write a full barrier: nothing more where it is one instruction that
- * orders everything, as on x86 and with ARM's LSE. A port to a machine
- * where it is a loop around two, whose store may pass later loads, defines this as AT_FENCED before
- * it includes this file.
+ * orders everything, as on x86 and with ARM's LSE. A port to a machine where it is a loop around
+ * two, whose store may pass later loads, defines this as AT_FENCED before it includes this file.
  */
 #ifndef AT_FULL
 #define AT_FULL(operation) (operation)
