@@ -124,6 +124,8 @@ static inline uint64_t mix(uint64_t a, uint64_t b)
 /* --- watch.c: plain accesses, undoing, freed memory --- */
 
 void watch_begin_run(void);
+/* Clocks begin at 0 again. => between runs */
+void watch_forget_clocks(void);
 void watch_undo(void);				/* everything since watch_begin_run */
 void watch_save(volatile void *p, size_t size); /* before it is changed */
 void watch_plain(const volatile void *p, size_t size, bool write, const void *pc);

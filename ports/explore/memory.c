@@ -36,6 +36,7 @@ struct location {
 };
 
 #define TABLE (1u << 16)
+#define CLOCK_MAX (1u << 31) /* a run adds far less than what is left above it */
 static struct location locations[TABLE];
 static unsigned used, shared_count;
 static uint64_t run;
@@ -105,6 +106,10 @@ void memory_begin_run(void)
 		for (unsigned c = 0; c < CPUS; c++)
 			if (vcpus[i].clock.at[c] > base)
 				base = vcpus[i].clock.at[c];
+	if (base > CLOCK_MAX) {
+		watch_forget_clocks();
+		base = 0;
+	}
 	run++;
 	for (unsigned i = 0; i < CPUS; i++) {
 		for (unsigned c = 0; c < CPUS; c++)

@@ -11,7 +11,7 @@
  *   stacks    what another CPU's stack holds may be used as long as its function has not returned
  *
  * All that is kept per page of 4 KiB, in shadows found by the page's address. Marks carry the
- * number of the run, and clocks only rise, so nothing is cleared between runs.
+ * number of the run, and clocks rise from run to run, so nothing is cleared in between.
  */
 #include "inside.h"
 #include "frame/frame.h"
@@ -82,6 +82,13 @@ static unsigned stack_of(uintptr_t address)
 			return i;
 	}
 	return CPUS;
+}
+
+void watch_forget_clocks(void)
+{
+	for (size_t i = 0; i < SHADOWS; i++)
+		if (shadows[i] != NULL)
+			memset(shadows[i]->cells, 0, sizeof(shadows[i]->cells));
 }
 
 /* --- undoing --- */
