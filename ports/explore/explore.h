@@ -71,6 +71,7 @@ extern struct quire_mm *mm;
 
 /* Two pages in one leaf, and one in another leaf of the same table; more follow each. */
 #define PAGE QUIRE_PAGE_SIZE
+#define HALF (PAGE / 2) /* pages are cleared and copied in two steps: watch a word in each */
 #define A 0x40000000ull
 #define B (A + PAGE)
 #define C (A + 2 * PAGE)

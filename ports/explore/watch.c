@@ -467,7 +467,6 @@ void *watch_memmove(void *to, const void *from, size_t size)
 }
 
 /* Two halves, between which others may run; races are looked for in the first bytes of each. */
-#define HALF 2048
 #define LOOKED_AT 16
 
 void port_clear_page(void *page)

@@ -13,8 +13,6 @@
 #include "space/mm.h"
 #include "table/table.h"
 
-#define HALF (PAGE / 2)
-
 static struct quire_mm *child;
 
 static void untouched(void)

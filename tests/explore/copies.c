@@ -11,8 +11,6 @@
  */
 #include "explore.h"
 
-#define HALF (PAGE / 2)
-
 static struct quire_mm *child, *second;
 static uint64_t seen;
 

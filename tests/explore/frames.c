@@ -143,18 +143,18 @@ SCENARIO(rmap_fork_and_move, "a mapping is added while another moves, and then g
 
 /* --- small objects --- */
 
-#define HALF (SLAB_MAGAZINE / 2) /* goes to or comes from the frames at a time */
+#define LOAD (SLAB_MAGAZINE / 2) /* goes to or comes from the frames at a time */
 
-static void *objects[3 * HALF];
+static void *objects[3 * LOAD];
 
-/* CPU 0 has an empty magazine, CPU 1 a full one and HALF objects to free. */
+/* CPU 0 has an empty magazine, CPU 1 a full one and LOAD objects to free. */
 static void empty_and_full(void)
 {
-	for (unsigned i = 0; i < 3 * HALF; i++) {
-		as_cpu(i >= 2 * HALF);
+	for (unsigned i = 0; i < 3 * LOAD; i++) {
+		as_cpu(i >= 2 * LOAD);
 		objects[i] = slab_alloc(&rmap_slab);
 	}
-	for (unsigned i = HALF; i < 3 * HALF; i++)
+	for (unsigned i = LOAD; i < 3 * LOAD; i++)
 		slab_free(&rmap_slab, objects[i]);
 	expect_equal(rmap_slab.magazines[0].count, 0);
 	expect_equal(rmap_slab.magazines[1].count, SLAB_MAGAZINE);
@@ -163,7 +163,7 @@ static void empty_and_full(void)
 static void free_half(void)
 {
 	port_pin();
-	for (unsigned i = 0; i < HALF; i++)
+	for (unsigned i = 0; i < LOAD; i++)
 		__real_slab_free(&rmap_slab, objects[i]);
 	port_unpin();
 }

@@ -7,8 +7,6 @@
 #include "explore.h"
 #include "frame/frame.h"
 
-#define HALF (PAGE / 2)
-
 static struct quire_mm *child;
 
 static void untouched(void)

@@ -5,8 +5,6 @@
  */
 #include "explore.h"
 
-#define HALF (PAGE / 2)
-
 /* By CPUs 0 and 1: they have translations to write with. */
 static void touched(void)
 {
