@@ -4,6 +4,7 @@
  * caches are made.
  */
 #include "frame/rmap.h"
+#include "object/kinds.h"
 #include "space/machine.h"
 #include "space/mm.h"
 #include <quire/quire.h>
@@ -31,12 +32,18 @@ const char *quire_version(void)
 static struct {
 	struct slab *slab;
 	const char *name;
-	uint32_t size;
+	uint32_t size;		   /* 0: ask */
+	uint32_t (*size_of)(void); /* of what only its own file knows */
 } caches[] = {
-	{ &vma_slab, "vma", sizeof(struct vma) },
-	{ &tree_slab, "tree node", 0 },
-	{ &rmap_slab, "reverse map", sizeof(struct rmap) },
-	{ &mm_slab, "address space", sizeof(struct quire_mm) },
+	{ &vma_slab, "vma", sizeof(struct vma), NULL },
+	{ &tree_slab, "tree node", 0, tree_node_size },
+	{ &rmap_slab, "reverse map", sizeof(struct rmap), NULL },
+	{ &mm_slab, "address space", sizeof(struct quire_mm), NULL },
+	{ &mapping_slab, "mapping", sizeof(struct mapping), NULL },
+	{ &object_slab, "object", sizeof(struct quire_object), NULL },
+	{ &cache_slab, "cache node", 0, cache_node_size },
+	{ &pages_slab, "page request", 0, pages_size },
+	{ &file_slab, "file", 0, file_size },
 };
 
 #define CACHES (sizeof(caches) / sizeof(caches[0]))
@@ -60,7 +67,7 @@ static void lay_out(unsigned char *block, const struct quire_config *config)
 	trace_init(part(&block, trace_memory(config->cpus)), config->cpus);
 	for (size_t i = 0; i < CACHES; i++)
 		slab_init(caches[i].slab, caches[i].name,
-			  caches[i].size ? caches[i].size : tree_node_size(),
+			  caches[i].size ? caches[i].size : caches[i].size_of(),
 			  part(&block, slab_memory(config->cpus)), config->cpus);
 }
 
@@ -83,6 +90,7 @@ int quire_init(const struct quire_config *config)
 		return error;
 	lay_out(block, config);
 	space_reset();
+	object_reset();
 	machine.cpus = config->cpus;
 	machine.levels = config->levels;
 	machine.running = true;
@@ -91,7 +99,7 @@ int quire_init(const struct quire_config *config)
 
 int quire_exit(void)
 {
-	if (space_first())
+	if (space_first() || object_first())
 		return -QUIRE_EBUSY;
 	machine.running = false;
 	return 0;

@@ -46,6 +46,8 @@
  *       an entry above level 0: the next table.
  *   bool pte_is_huge(pte)
  *       above level 0: a mapped page of that level's size.
+ *   pte pte_special(pte), bool pte_is_special(pte)
+ *       a mapped entry whose frame is not Quire's to count: it has no descriptor.
  *   pte pte_busy(uint64_t cookie), bool pte_is_busy(pte)
  *       not present for the hardware, different from every other entry: in transition
  *       (docs/design.md, 4.2).
@@ -69,6 +71,9 @@
  *   void port_wake(_Atomic uint32_t *word)
  *       wake all who sleep on it. The word may belong to memory that its owner has left by then:
  *       only its address is used.
+ *   bool port_away(void), void port_back(bool)
+ *       around code of the embedder's that may sleep: port_flush of others does not wait for this
+ *       CPU. port_back is given what port_away returned.
  *   void port_pause(unsigned turn)
  *       the turn-th turn of a spin loop; answers flushes.
  *   uint64_t port_clock(void)

@@ -7,10 +7,10 @@
 
 #include <signal.h>
 
-/* What an access may do: a verdict, with the value that a load found. */
+/* What an access may do: a verdict, with the value that a load found, or where it was refused. */
 struct outcome {
 	enum quire_verdict verdict;
-	uint64_t value;
+	uint64_t value, address;
 };
 
 struct access {
@@ -22,8 +22,9 @@ struct access {
 
 #define OPCODE_RETURN 0xc3
 
-static sigjmp_buf access_escape;
-static volatile sig_atomic_t access_signal, access_code, access_under_way;
+static _Thread_local sigjmp_buf access_escape;
+static _Thread_local volatile sig_atomic_t access_signal, access_code, access_under_way;
+static _Thread_local uint64_t access_address;
 
 static inline void access_caught(int number, siginfo_t *info, void *context)
 {
@@ -34,6 +35,7 @@ static inline void access_caught(int number, siginfo_t *info, void *context)
 	}
 	access_signal = number;
 	access_code = info->si_code;
+	access_address = (uintptr_t)info->si_addr;
 	siglongjmp(access_escape, 1);
 }
 
@@ -86,7 +88,7 @@ __attribute__((noinline, no_sanitize("address", "undefined"), unused)) static ui
 
 static inline struct outcome linux_access(const struct access *access)
 {
-	struct outcome outcome = { QUIRE_FAULT_DONE, 0 };
+	struct outcome outcome = { QUIRE_FAULT_DONE, 0, 0 };
 
 	access_under_way = 1;
 	if (sigsetjmp(access_escape, 0) == 0)
@@ -96,6 +98,8 @@ static inline struct outcome linux_access(const struct access *access)
 	else
 		outcome.verdict = access_code == SEGV_MAPERR ? QUIRE_FAULT_MAPERR
 							     : QUIRE_FAULT_ACCERR;
+	if (outcome.verdict != QUIRE_FAULT_DONE)
+		outcome.address = access_address;
 	access_under_way = 0;
 	return outcome;
 }
@@ -103,7 +107,7 @@ static inline struct outcome linux_access(const struct access *access)
 static inline struct outcome quire_access_do(struct quire_soft_cpu *cpu,
 					     const struct access *access)
 {
-	struct outcome outcome = { QUIRE_FAULT_DONE, 0 };
+	struct outcome outcome = { QUIRE_FAULT_DONE, 0, 0 };
 	bool done;
 
 	if (access->kind == QUIRE_EXEC)
@@ -112,8 +116,10 @@ static inline struct outcome quire_access_do(struct quire_soft_cpu *cpu,
 		done = quire_soft_store(cpu, access->address, access->size, access->value);
 	else
 		done = quire_soft_load(cpu, access->address, access->size, &outcome.value);
-	if (!done)
+	if (!done) {
 		outcome.verdict = cpu->verdict;
+		outcome.address = cpu->fault_address;
+	}
 	return outcome;
 }
 

@@ -53,20 +53,31 @@ enum oracle_number {
 	CALL_MLOCKALL,
 	CALL_MUNLOCKALL,
 	CALL_MINCORE,
+	CALL_MSYNC,
 	CALL_COUNT,
 };
 
 struct oracle_call {
 	enum oracle_number number;
-	uint64_t a[5];
+	uint64_t a[6]; /* mmap: a[4] is the file, an index of oracle_files or 0; a[5] the offset */
 };
+
+/* An open file, on either side: the same contents, open for the same. */
+struct oracle_file {
+	int linux_file;
+	struct quire_object *object;
+	int max_prot;
+};
+
+#define ORACLE_FILES 16
+static struct oracle_file oracle_files[ORACLE_FILES];
 
 static const struct {
 	const char *name;
 	long number;
 	unsigned arguments;
 } oracle_calls[CALL_COUNT] = {
-	[CALL_MMAP] = { "mmap", SYS_mmap, 4 },
+	[CALL_MMAP] = { "mmap", SYS_mmap, 6 },
 	[CALL_MUNMAP] = { "munmap", SYS_munmap, 2 },
 	[CALL_MPROTECT] = { "mprotect", SYS_mprotect, 3 },
 	[CALL_PKEY_MPROTECT] = { "pkey_mprotect", SYS_pkey_mprotect, 4 },
@@ -78,23 +89,35 @@ static const struct {
 	[CALL_MLOCKALL] = { "mlockall", SYS_mlockall, 1 },
 	[CALL_MUNLOCKALL] = { "munlockall", SYS_munlockall, 0 },
 	[CALL_MINCORE] = { "mincore", SYS_mincore, 2 },
+	[CALL_MSYNC] = { "msync", SYS_msync, 3 },
 };
 
 /* What mincore wrote, on either side. */
-static unsigned char linux_vector[2 * 512], quire_vector[2 * 512];
+static _Thread_local unsigned char linux_vector[2 * 512], quire_vector[2 * 512];
 
 /* An address, 0, or a negative error, as the system call itself returns it. */
 static inline int64_t linux_call(const struct oracle_call *call)
 {
-	uint64_t a[6] = { call->a[0], call->a[1], call->a[2], call->a[3], call->a[4], 0 };
+	const uint64_t *c = call->a;
+	uint64_t a[6] = { c[0], c[1], c[2], c[3], c[4], c[5] };
 	long result;
 
 	if (call->number == CALL_MMAP)
-		a[4] = UINT64_MAX; /* no file */
+		a[4] = a[4] ? (uint64_t)oracle_files[a[4]].linux_file : UINT64_MAX;
 	if (call->number == CALL_MINCORE)
 		a[2] = (uintptr_t)linux_vector;
 	result = syscall(oracle_calls[call->number].number, a[0], a[1], a[2], a[3], a[4], a[5]);
 	return result == -1 ? -errno : result;
+}
+
+static inline int64_t quire_call_mmap(struct quire_mm *mm, const uint64_t *a)
+{
+	const struct oracle_file *file = &oracle_files[a[4]];
+
+	if (!a[4])
+		return quire_mmap(mm, a[0], a[1], (int)a[2], (int)a[3]);
+	return quire_mmap_object(mm, a[0], a[1], (int)a[2], (int)a[3], file->object, a[5],
+				 file->max_prot);
 }
 
 static inline int64_t quire_call(struct quire_mm *mm, const struct oracle_call *call)
@@ -103,7 +126,7 @@ static inline int64_t quire_call(struct quire_mm *mm, const struct oracle_call *
 
 	switch (call->number) {
 	case CALL_MMAP:
-		return quire_mmap(mm, a[0], a[1], (int)a[2], (int)a[3]);
+		return quire_call_mmap(mm, a);
 	case CALL_MUNMAP:
 		return quire_munmap(mm, a[0], a[1]);
 	case CALL_MPROTECT:
@@ -126,6 +149,8 @@ static inline int64_t quire_call(struct quire_mm *mm, const struct oracle_call *
 		return quire_munlockall(mm);
 	case CALL_MINCORE:
 		return quire_mincore(mm, a[0], a[1], quire_vector);
+	case CALL_MSYNC:
+		return quire_msync(mm, a[0], a[1], (int)a[2]);
 	default:
 		abort();
 	}
@@ -134,7 +159,7 @@ static inline int64_t quire_call(struct quire_mm *mm, const struct oracle_call *
 /* The call as text; addresses in the arena as its pages. */
 static inline const char *oracle_text(const struct oracle_call *call)
 {
-	static char text[160];
+	static _Thread_local char text[160];
 	int at = snprintf(text, sizeof(text), "%s(", oracle_calls[call->number].name);
 
 	for (unsigned i = 0; i < oracle_calls[call->number].arguments; i++) {

@@ -17,7 +17,11 @@ struct area {
 	uint64_t start, end;
 	char rights[5];
 	uint32_t flags; /* of struct vma, other than the protection; 0 if not asked for */
+	unsigned file;	/* what it shows: N + 1 if the name has "file-N"; 0: memory of its own */
+	uint64_t offset;
 };
+
+#define SHARED_MEMORY UINT32_MAX /* as `file`: what has no such name and is shared */
 
 struct layout {
 	unsigned count;
@@ -28,12 +32,19 @@ struct layout {
 static inline bool layout_line(struct layout *layout, const char *line)
 {
 	struct area area = { 0 };
-	unsigned long long start, end;
+	unsigned long long start, end, offset;
+	const char *name;
 
-	if (sscanf(line, "%llx-%llx %4s ", &start, &end, area.rights) != 3)
+	if (sscanf(line, "%llx-%llx %4s %llx ", &start, &end, area.rights, &offset) != 4)
 		return true;
 	area.start = start;
 	area.end = end;
+	name = strstr(line, "file-");
+	if (name && name < line + strcspn(line, "\n"))
+		area.file = 1 + (unsigned)strtoul(name + strlen("file-"), NULL, 10);
+	else if (area.rights[3] == 's')
+		area.file = SHARED_MEMORY;
+	area.offset = area.file ? offset : 0;
 	if (start >= WINDOW_END)
 		return false;
 	if (end > WINDOW && layout->count < LAYOUT_MAX)
@@ -43,7 +54,7 @@ static inline bool layout_line(struct layout *layout, const char *line)
 
 static inline void layout_quire(struct quire_mm *mm, struct layout *layout)
 {
-	static char text[64 << 10];
+	static _Thread_local char text[64 << 10];
 	char *line = text, *next;
 
 	layout->count = 0;
@@ -57,7 +68,7 @@ static inline void layout_quire(struct quire_mm *mm, struct layout *layout)
 static inline void layout_read(int file, bool (*line)(struct layout *, const char *),
 			       struct layout *layout)
 {
-	static char text[(4 << 10) + 1];
+	static _Thread_local char text[(4 << 10) + 1];
 	size_t have = 0;
 	ssize_t got;
 
@@ -103,6 +114,16 @@ static const struct {
 	{ "hg", VMA_HUGEPAGE },	 { "nh", VMA_NOHUGEPAGE }, { "mg", VMA_MERGEABLE },
 };
 
+/* Those of a VMA's flags that have a name. */
+static inline uint32_t layout_named(void)
+{
+	uint32_t flags = 0;
+
+	for (size_t i = 0; i < sizeof(layout_flags) / sizeof(layout_flags[0]); i++)
+		flags |= layout_flags[i].flag;
+	return flags;
+}
+
 /* What there is no name for, or what this kernel doesn't show, is not compared. */
 static inline uint32_t layout_flag(const char *name)
 {
@@ -138,7 +159,7 @@ static inline void layout_quire_flags(struct quire_mm *mm, struct layout *layout
 	section_enter();
 	for (unsigned i = 0; i < layout->count; i++)
 		layout->areas[i].flags = tree_find(&mm->tree, layout->areas[i].start)->flags &
-					 ~VMA_PROT;
+					 layout_named();
 	section_leave();
 }
 
@@ -153,6 +174,8 @@ static inline void layout_merge(struct layout *layout)
 		const struct area *area = &layout->areas[i];
 
 		if (last && last->end == area->start && last->flags == area->flags &&
+		    last->file == area->file &&
+		    (!area->file || area->offset - last->offset == last->end - last->start) &&
 		    !strcmp(last->rights, area->rights))
 			last->end = area->end;
 		else
@@ -168,6 +191,8 @@ static inline bool layout_equal(const struct layout *a, const struct layout *b)
 	for (unsigned i = 0; i < a->count; i++)
 		if (a->areas[i].start != b->areas[i].start || a->areas[i].end != b->areas[i].end ||
 		    a->areas[i].flags != b->areas[i].flags ||
+		    a->areas[i].file != b->areas[i].file ||
+		    a->areas[i].offset != b->areas[i].offset ||
 		    strcmp(a->areas[i].rights, b->areas[i].rights) != 0)
 			return false;
 	return true;
@@ -175,7 +200,7 @@ static inline bool layout_equal(const struct layout *a, const struct layout *b)
 
 static inline bool layout_alike(const struct layout *a, const struct layout *b)
 {
-	static struct layout merged_a, merged_b;
+	static _Thread_local struct layout merged_a, merged_b;
 
 	merged_a = *a;
 	merged_b = *b;
@@ -197,10 +222,12 @@ static inline void layout_print(const char *title, const struct layout *layout)
 {
 	print_error("  %s:\n", title);
 	for (unsigned i = 0; i < layout->count; i++)
-		print_error("    %+4lld %+4lld %s %#x\n",
+		print_error("    %+4lld %+4lld %s %#x, file %d from %#llx\n",
 			    (long long)(layout->areas[i].start - ARENA) / (long long)PAGE,
 			    (long long)(layout->areas[i].end - ARENA) / (long long)PAGE,
-			    layout->areas[i].rights, layout->areas[i].flags);
+			    layout->areas[i].rights, layout->areas[i].flags,
+			    (int)layout->areas[i].file - 1,
+			    (unsigned long long)layout->areas[i].offset);
 }
 
 #endif

@@ -4,15 +4,18 @@
  *
  *   calls    makes every call, well and badly, faults in every way, and prints what the trace must
  *            hold: the op and its arguments, without times
+ *   files    maps the file that the second argument names, in every way
  *   others   are about the lives of threads and processes; test_record.sh says what must be seen
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,6 +124,64 @@ static void file_calls(const char *self)
 	printf("O %x %s\n", (unsigned)fd, self);
 	told(line("M 0 1000 1 2 %x 0", (unsigned)fd), (long)p);
 	close(fd);
+}
+
+static void expect(bool condition)
+{
+	if (!condition)
+		exit(1);
+}
+
+static sigjmp_buf beyond;
+
+static void jump_back(int signal)
+{
+	siglongjmp(beyond, signal);
+}
+
+/* Whether reading the byte is SIGBUS. */
+static bool is_beyond(const char *p)
+{
+	signal(SIGBUS, jump_back);
+	if (sigsetjmp(beyond, 1))
+		return true;
+	(void)*(const volatile char *)p;
+	return false;
+}
+
+/* Ten pages and a half, shared, private and both in a child; the size changes meanwhile. */
+static void files(const char *name)
+{
+	int fd = open(name, O_RDWR);
+	char *shared = mmap(NULL, 12 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	char *own = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 2 * PAGE);
+	char *memory = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+			    0);
+	pid_t child;
+
+	expect(fd >= 0 && shared != MAP_FAILED && own != MAP_FAILED && memory != MAP_FAILED);
+	expect(shared[2 * PAGE] == own[0] && is_beyond(shared + 11 * PAGE));
+	shared[3 * PAGE] = 1;
+	own[PAGE + 1] = 2;
+	own[2 * PAGE] = 3;
+	expect(own[PAGE] == 1);
+	child = fork();
+	if (child == 0) {
+		memory[PAGE] = 4;
+		own[2 * PAGE] = 5;
+		shared[5 * PAGE] = 6;
+		_exit(0);
+	}
+	waitpid(child, NULL, 0);
+	expect(memory[PAGE] == 4 && own[2 * PAGE] == 3 && own[3 * PAGE] == 6);
+	expect(msync(shared, 12 * PAGE, MS_SYNC) == 0);
+	shared = mremap(shared, 12 * PAGE, 16 * PAGE, MREMAP_MAYMOVE);
+	expect(ftruncate(fd, 4 * PAGE) == 0 && is_beyond(shared + 4 * PAGE) &&
+	       is_beyond(own + 3 * PAGE));
+	expect(ftruncate(fd, 15 * PAGE) == 0 && shared[14 * PAGE] == 0 && own[3 * PAGE] == 0);
+	expect(shared[3 * PAGE] == 1 && own[PAGE + 1] == 2);
+	expect(madvise(own, 8 * PAGE, MADV_DONTNEED) == 0 && own[PAGE + 1] == shared[3 * PAGE + 1]);
+	expect(mprotect(own, PAGE, PROT_READ) == 0 && munmap(memory, PAGE) == 0);
 }
 
 static void kernel_faults(void)
@@ -282,6 +343,8 @@ int main(int argc, char **argv)
 
 	if (strcmp(what, "calls") == 0) {
 		calls(argv[0]);
+	} else if (strcmp(what, "files") == 0 && argc > 2) {
+		files(argv[2]);
 	} else if (strcmp(what, "threads") == 0) {
 		start_threads(threads, churn);
 		join_threads(threads);

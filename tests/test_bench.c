@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The histogram and the order statistics of `quire bench`; the command itself: test_bench.sh. */
+/* Parts of `quire bench`: histogram, order statistics, names. The command itself: test_bench.sh. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "bench_histogram.h"
+#include "bench_operations.h"
 
 static struct histogram *empty(void)
 {
@@ -146,13 +146,49 @@ static void test_spread(void **state)
 	assert_true(spread.median == 7 && spread.min == 7 && spread.max == 7);
 }
 
+/* Names fit the tables' columns, and say which loop is meant. */
+static void test_loop_names(void **state)
+{
+	const struct loop *const tables[] = { bench_loops, bench_files, bench_antagonists };
+	const char *names[64];
+	size_t count = 0;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		for (const struct loop *loop = tables[i]; loop->name; loop++) {
+			assert_true(strlen(loop->name) <= 24);
+			assert_true(strlen(loop->group) <= 14);
+			assert_true(loop->min_cpus > 0 && loop->unit && loop->what);
+			for (size_t j = 0; j < count; j++)
+				assert_string_not_equal(names[j], loop->name);
+			assert_true(count < 64);
+			names[count++] = loop->name;
+		}
+}
+
+/* Names of operations are also read back from the command line of the program that counts. */
+static void test_operation_names(void **state)
+{
+	(void)state;
+	for (const struct operation *o = operations; o->name; o++) {
+		assert_true(strlen(o->name) <= 20);
+		assert_null(strchr(o->name, ':'));
+		assert_ptr_equal(operation_find(o->name), o);
+		assert_true(o->low < o->high && o->units > 0);
+		assert_true(o->units > 1 || o->high <= OPERATION_PAGES);
+	}
+	assert_ptr_equal(operation_find("copy-page"), &copy_operation);
+	assert_null(operation_find("no-such-operation"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_empty),	  cmocka_unit_test(test_linear),
-		cmocka_unit_test(test_precision), cmocka_unit_test(test_octaves),
-		cmocka_unit_test(test_maximum),	  cmocka_unit_test(test_rare),
-		cmocka_unit_test(test_merge),	  cmocka_unit_test(test_spread),
+		cmocka_unit_test(test_empty),	   cmocka_unit_test(test_linear),
+		cmocka_unit_test(test_precision),  cmocka_unit_test(test_octaves),
+		cmocka_unit_test(test_maximum),	   cmocka_unit_test(test_rare),
+		cmocka_unit_test(test_merge),	   cmocka_unit_test(test_spread),
+		cmocka_unit_test(test_loop_names), cmocka_unit_test(test_operation_names),
 	};
 
 	return cmocka_run_group_tests_name("bench", tests, NULL, NULL);

@@ -41,7 +41,9 @@ refused --instructions no-such-operation
 
 "$quire" bench --help | grep -q '^usage: quire bench' || fail "--help does not help"
 "$quire" bench --list >"$dir/list"
-grep -q '^page_fault1 ' "$dir/list" || fail "--list lists no loops"
+for loop in page_fault1 page_fault2 shared-fault antagonist-fork; do
+	grep -q "^$loop " "$dir/list" || fail "--list does not list $loop"
+done
 grep -q '^  first-write$' "$dir/list" || fail "--list lists no operations"
 
 # The table: a row for each mode, and the control that was not asked for.
@@ -65,6 +67,9 @@ assert conditions['quick'] is True and conditions['repeat'] == 2 and conditions[
 
 # On a busy host nothing may happen in one short window, but not in all windows of a loop.
 best = {}
+mostly_speculative = 'page_fault1', 'antagonist-spin', 'page_fault2', 'page_fault3', 'file-read', 'file-read-one'
+kind_of = {'page_fault1': 'first_write', 'page_fault2': 'object_copy', 'page_fault3': 'object_write',
+	'file-read': 'object_read', 'file-read-one': 'object_read', 'shared-fault': 'object_write'}
 seen = set()
 for r in report['results']:
 	what = r['loop'], r['mode'], r['cpus']
@@ -76,8 +81,17 @@ for r in report['results']:
 	best[r['loop'], r['cpus']] = max(rate['max'], best.get((r['loop'], r['cpus']), 0))
 	assert rate['min'] == min(rate['runs']) and rate['max'] == max(rate['runs']), what
 	assert sum(r['paths'].values()) == sum(r['kinds'].values()), what
-	if r['mode'] == 'speculative' and rate['min'] > 0 and r['loop'] in ('page_fault1', 'antagonist-spin'):
+	if r['mode'] == 'speculative' and rate['min'] > 0 and r['loop'] in mostly_speculative:
 		assert r['speculative_share'] > 0.9, what
+	kinds = r['kinds']
+	if r['loop'] in kind_of and rate['min'] > 0:
+		assert kinds[kind_of[r['loop']]] >= 0.9 * sum(kinds.values()), what
+	# Pages of files are in the cache before the loops begin.
+	if r['group'] == 'files' and r['loop'] != 'shared-fault':
+		assert r['reasons']['page_waits'] == 0, what
+	# Each fault of a reader enters its neighbours, too.
+	if r['loop'].startswith('file-read') and rate['min'] > 0:
+		assert 5 * kinds['object_read'] <= r['counters']['mapped_around'] <= 16 * kinds['object_read'], what
 	if r['mode'] != 'speculative':
 		assert r['paths']['speculative'] == 0 and r['speculative_share'] == 0, what
 	if r['group'] == 'antagonists':
@@ -98,7 +112,7 @@ PYTHON
 # Counting needs valgrind, and a program that it can run (not one with sanitizers).
 status=0
 "$quire" bench --instructions --modes speculative --json first-write mmap-munmap \
-	2>"$dir/err" >"$dir/count.json" || status=$?
+	file-private-write file-read-page 2>"$dir/err" >"$dir/count.json" || status=$?
 if [ "$status" != 0 ]; then
 	grep -q "can't count" "$dir/err" || fail "--instructions failed"
 	echo "test_bench: instructions not counted: valgrind does not run this program" >&2
@@ -110,10 +124,15 @@ import json, sys
 report = json.load(open(sys.argv[1]))
 assert report['results'] == [] and report['clear_page'] > 0 and report['copy_page'] > 0
 rows = {r['operation']: r for r in report['instructions']}
-assert set(rows) == {'first-write', 'mmap-munmap'}
+assert set(rows) == {'first-write', 'mmap-munmap', 'file-private-write', 'file-read-page'}
 first, mapping = rows['first-write'], rows['mmap-munmap']
 assert first['mode'] == 'speculative'
 assert abs(first['instructions'] - first['without_page'] - report['clear_page']) < 1
 assert 50 < first['without_page'] < 100000
 assert mapping['without_page'] == mapping['instructions'] > 50
+copied, read = rows['file-private-write'], rows['file-read-page']
+assert abs(copied['instructions'] - copied['without_page'] - report['copy_page']) < 1
+assert 50 < copied['without_page'] < 100000
+# A fault for 16 pages.
+assert 10 < read['instructions'] == read['without_page'] < copied['without_page']
 PYTHON

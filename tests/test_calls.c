@@ -4,9 +4,9 @@
  * keys, what a child inherits, counters, the text of the layout; and that the validator finds what
  * is planted. What a random walk beside Linux finds is in test_oracle.c.
  */
-#include "table/table.h"
 #include "space/mm.h"
 #include "frame/frame.h"
+#include "table/table.h"
 #include <quire/soft.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -47,7 +47,7 @@ fi
 # The life of one program, against what it says and what /proc says.
 record 5 "$program" calls
 python3 - "$dir/t" "$dir/out" "$program" <<'PYTHON' || fail "the trace of 'calls' is not right"
-import sys
+import os, sys
 
 trace, told, program = open(sys.argv[1]).read().splitlines(), open(sys.argv[2]).read().splitlines(), sys.argv[3]
 assert trace[0].startswith('# trace ') and ' v2: ' in trace[0], trace[0]
@@ -60,9 +60,17 @@ leader = lines[0][1]
 # First comes the execve, then the layout that it made.
 assert lines[0][4:] == ['E', program], lines[0]
 first = [l[4] for l in lines]
-layout = first[1:].index('V') + 1, first.index('F')
-assert layout[0] == 1 and any(l[-1] == '[stack]' for l in lines[1:layout[1]])
-assert any(l[-1] == program for l in lines[1:layout[1]])
+layout = lines[1:first.index('F')]
+assert layout[0][4:6] == ['O', 'ffffffff'] and layout[1][4] == 'V' and any(l[-1] == '[stack]' for l in layout)
+assert any(l[-1] == program for l in layout)
+
+# Before the first line of each file: which it is.
+for i, l in enumerate(layout):
+	if l[4] == 'V' and l[9] != '0' and layout[i - 1][-1] != l[-1]:
+		raise AssertionError(l)
+	if l[4] == 'O':
+		st = os.stat(l[-1])
+		assert l[6:8] == ['%x:%d' % (st.st_dev, st.st_ino), '%x' % st.st_size], l
 assert not any('[vsyscall]' in l for l in lines)
 
 # What the program told is there, in its order.
@@ -256,6 +264,27 @@ explained || fail "pipeline: the layout at the end is not explained"
 [ "$(count E)" = 4 ] || fail "pipeline: not four execs"
 record 7 sh -c 'exit 7'
 record 143 sh -c 'kill -TERM $$'
+
+# A program's files: what is recorded of them, and the replay of it, which has them and doesn't change them.
+head -c $((10 * 4096 + 2000)) /dev/urandom >"$dir/file"
+inode=$(stat -c %i "$dir/file")
+record 5 "$program" files "$dir/file"
+all_end files
+explained || fail "files: the layout at the end is not explained"
+for line in " O [0-9a-f]* [0-9a-f]*:$inode a7d0 $dir/file" " O [0-9a-f]* [0-9a-f]*:$inode 4000 $dir/file" \
+	" O [0-9a-f]* [0-9a-f]*:$inode f000 $dir/file" " S [0-9]* [0-9a-f]* c000 4 = 0"; do
+	grep -q "$line\$" "$dir/t" || fail "files: no line '$line'"
+done
+before=$(sha256sum "$dir/file"; stat -c '%y %z %s' "$dir/file")
+"$quire" replay --strict --json "$dir/t.gz" >"$dir/json" || fail "files: the replay disagrees: $(cat "$dir/json")"
+python3 - "$dir/json" <<'PYTHON' || fail "files: the replay does not have the files"
+import json, sys
+
+r = json.load(open(sys.argv[1]))
+assert r['files'] >= 4 and r['stand_ins'] == 0 and r['file_troubles'] == [], r
+assert r['file_faults'] > 40 and r['contents_compared'] > 40 and r['classic']['beyond_end'] >= 3, r
+PYTHON
+[ "$before" = "$(sha256sum "$dir/file"; stat -c '%y %z %s' "$dir/file")" ] || fail "files: the replay has changed a file"
 
 # A signal that is sent to the recorder reaches the program, and the recording is kept.
 timeout 60 "$quire" record -q -o "$dir/s.gz" sleep 30 &

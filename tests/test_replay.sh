@@ -12,7 +12,7 @@ trap 'rm -rf "$dir"' EXIT INT TERM
 cd "$dir"
 
 exec python3 - "$quire" "$data" <<'PYTHON'
-import glob, gzip, json, os, subprocess, sys
+import glob, gzip, json, os, re, subprocess, sys
 
 quire, data = sys.argv[1:]
 checks = 0
@@ -80,12 +80,14 @@ def recordings():
             check(r['unexplained'] <= len(ops) * 0.04, path, 'unexplained', r['unexplained'])
             if r['version'] == 2:
                 check(r['layouts_compared'] > 0, path, 'no final layout')
+                check(r['files'] > 0 and r['file_faults'] > 0 and r['contents_compared'] > 0, path, 'no files', r)
             else:
                 check(r['layouts_compared'] == 0, path)
             mode = options[1] if options[:1] == ['--mode'] else 'speculative'
             ways = {'speculative': r['speculative'], 'vma-lock': r['vma_lock'], 'classic': r['classic_faults']}
             check(r['mode'] == mode and ways[mode] >= 0.9 * sum(ways.values()), path, mode, ways)
-            check(set(r['retries']) == {'vma_changed', 'table_changed', 'entry_changed', 'entry_busy'}, r['retries'])
+            check(set(r['retries']) == {'vma_changed', 'table_changed', 'entry_changed', 'entry_busy', 'page_changed', 'page_waits'},
+                  r['retries'])
         code, r = play(path, '--no-check')
         check(code == 0 and r['compared'] == 0 and r['faults'] > 0, path, '--no-check', r)
         code, out, err = run(path)
@@ -170,6 +172,127 @@ def tampering():
     r = blames('many', many, 7)
     check(r['disagreements'] == 54 and len(r['shown']) == 20, r)
     check([d['line'] for d in r['shown']] == list(range(8, 28)), r)
+
+
+def text_of(path):
+    """A file that is mapped, with an inode, and its lines for a trace."""
+    st = os.stat(path)
+    return '%x:%d' % (st.st_dev, st.st_ino), '%x' % st.st_size, os.path.abspath(path), st.st_ino
+
+
+def real_files():
+    with open('file', 'wb') as f:
+        f.write(os.urandom(5 * 4096 + 100))
+    os.rename('file', 'a file\nwith a break')
+    number, size, name, inode = text_of('a file\nwith a break')
+    name = name.replace('\n', '\\012')
+    start = ['0 7 7 0 E files', '0 7 7 0 V 400000 401000 r-xp 0 0']
+    opened = '10 7 7 0 O 3 %s %s %s' % (number, size, name)
+    lines = start + [opened, '10 7 7 0 M 1 0 8000 3 2 3 1000 = 7f0000000000'] # 4
+    lines += ['20 7 7 0 F %x 4' % (0x7f0000000000 + 4096 * i) for i in range(5)] # 5 to 9
+    lines += ['30 7 7 0 F 7f0000001000 7', '30 7 7 0 F 7f0000004000 7', # the last is in part beyond the end
+              '40 7 7 0 F 7f0000005000 4', '40 7 7 0 F 7f0000006123 6', # 12, 13: all of it
+              '50 7 7 0 R 1 7f0000001000 3000 3000 3 7f0000100000 = 7f0000100000', '60 7 7 0 F 7f0000102000 4', # 15
+              '70 7 7 0 Z 400000 401000 r-xp 0 0', '70 7 7 0 Z 7f0000000000 7f0000001000 rw-p 1000 %d %s' % (inode, name), # 17
+              '70 7 7 0 Z 7f0000004000 7f0000008000 rw-p 5000 %d %s' % (inode, name),
+              '70 7 7 0 Z 7f0000100000 7f0000103000 rw-p 2000 %d %s (deleted)' % (inode, name)] # 19
+    for options in ([], ['--mode', 'vma-lock'], ['--mode', 'classic'], ['--strict', '--levels', '5']):
+        r = agrees('a file', lines, *options)
+        check((r['files'], r['stand_ins'], r['file_troubles']) == (1, 0, []), r)
+        check(r['contents_compared'] == 8 and r['file_faults'] >= 3 and r['paths']['classic']['verdict'] == 2, r)
+        if options[:1] != ['--mode']:
+            check(r['classic']['beyond_end'] == 2 and r['file_faults_speculative'] == r['file_faults'], r)
+
+    def changed(number, old, new):
+        check(lines[number - 1].count(old) == 1, lines[number - 1])
+        return lines[:number - 1] + [lines[number - 1].replace(old, new)] + lines[number:]
+
+    r = blames('another offset', changed(17, ' 1000 ', ' 2000 '), 16)
+    check(' rw-p 1000 %d ' % inode in r['shown'][0]['text'] and ' rw-p 2000 %d ' % inode in r['shown'][0]['text'], r)
+    blames('an offset that did not move along', changed(19, ' 2000 ', ' 1000 '), 16)
+    blames('another inode', changed(17, str(inode), str(inode + 1)), 16)
+    blames('no file', changed(17, ' 1000 %d %s' % (inode, name), ' 0 0'), 16)
+    blames('a file, not memory', changed(16, ' 0 0', ' 0 %d %s' % (inode, name)), 16)
+    agrees('another name', changed(17, name, name + '.old'))
+
+    # What is not the same file is not opened; a stand-in takes its place.
+    os.mkfifo('fifo')
+    os.mkdir('directory')
+    fifo, directory = text_of('fifo'), text_of('directory')
+    for what, why, line in (
+            ('another size', 'has another size', '10 7 7 0 O 3 %s %x %s' % (number, int(size, 16) + 1, name)),
+            ('another inode', 'is another file', '10 7 7 0 O 3 %s1 %s %s' % (number, size, name)),
+            ('another device', 'is another file', '10 7 7 0 O 3 1%s %s %s' % (number, size, name)),
+            ('no file', 'is not there', '10 7 7 0 O 3 %s %s %s (deleted)' % (number, size, name)),
+            ('a fifo', 'is no regular file', '10 7 7 0 O 3 %s %s %s' % (fifo[0], size, fifo[2])),
+            ('a directory', 'is no regular file', '10 7 7 0 O 3 %s %s %s' % (directory[0], size, directory[2]))):
+        stand_in = lines[:2] + [line] + lines[3:15] + ['80 7 7 0 X']
+        r = agrees(what, stand_in)
+        check(r['stand_ins'] == 1 and r['file_troubles'][0]['why'] == why and r['contents_compared'] == 8, what, r)
+        code, r = play('t', '--strict')
+        check(code == 1 and r['disagreements'] == 0, what, '--strict', r)
+        code, out, err = run('t')
+        check(code == 0 and re.search(r'\n  /.* %s\n' % why, out), what, out)
+    # Devices and the like are no files. Nor is what was opened and never mapped, or mapped before by this descriptor.
+    for name in '/dev/zero', '/proc/self/mem', '/sys/x', 'anon_inode:[x]':
+        r = agrees(name, start + ['10 7 7 0 O 3 5:5 0 ' + name, '10 7 7 0 M 1 0 8000 3 1 3 1000 = 7f0000000000', '20 7 7 0 F 7f0000000000 6'])
+        check(r['files'] == 0, name, r)
+    r = agrees('unmapped', start + [opened, '20 7 7 0 M 1 0 8000 3 2 4 1000 = 7f0000000000', '20 7 7 0 F 7f0000007000 6'])
+    check(r['files'] == 0 and r['contents_compared'] == 0, r)
+
+
+def shared_files():
+    with open('shared', 'wb') as f:
+        f.write(os.urandom(6 * 4096 + 5))
+    number, size, name, inode = text_of('shared')
+    before = os.stat('shared').st_mtime_ns, open('shared', 'rb').read()
+    start = ['0 7 7 0 E shared', '0 7 7 0 V 400000 401000 r-xp 0 0', '10 7 7 0 O 3 %s %s %s' % (number, size, name)]
+    mapped = ['10 7 7 0 M 1 0 7000 3 1 3 0 = 7f0000000000', '11 7 7 0 O 4 %s %s %s' % (number, size, name),
+              '11 7 7 0 M 1 0 7000 1 2 4 0 = 7f0000100000']
+    written = ['20 7 7 0 F %x 6' % (0x7f0000000000 + 4096 * i) for i in range(7)] + ['21 7 7 0 F 7f0000103000 4']
+    synced = ['30 7 7 0 S 1 7f0000000000 7000 4 = 0', '31 7 7 0 F 7f0000000000 7', '32 7 7 0 S 1 7f0000006000 2000 4 = -c', # 15
+              '33 7 7 0 S 1 7f0000000001 2000 4 = -16', '34 7 7 0 S 1 7f0000000000 1000 5 = -16'] # 17
+    final = ['40 7 7 0 Z 400000 401000 r-xp 0 0', '40 7 7 0 Z 7f0000000000 7f0000007000 rw-s 0 %d %s' % (inode, name),
+             '40 7 7 0 Z 7f0000100000 7f0000107000 r--p 0 %d %s' % (inode, name)]
+    for mode in 'speculative', 'vma-lock', 'classic':
+        r = agrees('a shared file', start + mapped + written + synced + final, '--strict', '--mode', mode)
+        check(r['contents_compared'] == 9 and sum(p['object_write'] for p in r['paths'].values()) == 8, r)
+    blames('a successful msync of nothing', start + mapped + written + synced[:2] + ['32 7 7 0 S 1 7f0000007000 2000 4 = 0'], 17)
+    blames('not shared', start + mapped + final[:1] + [final[1].replace('rw-s', 'rw-p')] + final[2:], 7)
+    # A stand-in, too, and one that is opened for reading and made writable later.
+    agrees('a stand-in', [l.replace(name, '/no/' + 'x' * 300) for l in start + mapped + written + synced + final])
+    agrees('writable later', start + [mapped[0].replace(' 3 1 3 0', ' 1 1 3 0'), '12 7 7 0 P 1 7f0000000000 7000 3 = 0'] + written[:7], '--strict')
+    check(before == (os.stat('shared').st_mtime_ns, open('shared', 'rb').read()), 'the replay has changed a file')
+
+    # Sizes that change: what is cut off is gone, from private copies too, and comes back as zero.
+    def at(size, t=25):
+        return '%d 7 7 0 O 3 %s %x %s' % (t, number, size, name)
+    sizes = ['20 7 7 0 F 7f0000005000 6', '20 7 7 0 F 7f0000104000 4', at(0x2000), '26 7 7 0 F 7f0000005000 6',
+             '26 7 7 0 F 7f0000001000 6', '26 7 7 0 F 7f0000104000 4', at(0x9000, 27), '28 7 7 0 F 7f0000005000 6',
+             '28 7 7 0 F 7f0000104000 4', '29 7 7 0 C 8 1200011', '30 8 8 0 F 7f0000104000 4', '31 8 8 0 F 7f0000000000 4',
+             at(int(size, 16), 32)]
+    r = agrees('sizes', start + mapped + sizes, '--strict')
+    check(r['classic']['beyond_end'] == 2 and r['races'] == 1 and r['file_faults'] >= 5, r)
+    # Another process maps the file when it is larger. Nobody knows when it got so, but pages that were always there are judged.
+    r = agrees('others', start + mapped + ['20 7 7 0 C 8 1200011', '30 8 8 0 O 3 %s 9000 %s' % (number, name),
+               '30 8 8 0 M 1 0 9000 3 1 3 0 = 7f0000200000', '40 8 8 0 F 7f0000207000 4', '41 8 8 0 F 7f0000208000 6',
+               '42 7 7 0 F 7f0000005000 4', '43 8 8 0 F 7f0000209000 6'])
+    check(r['races'] == 2 and r['file_troubles'][0]['why'] == 'has another size', r)
+
+    # Shared memory of no file: a child has the same, a mremap can't make it larger.
+    memory = start[:2] + ['10 7 7 0 M 1 0 4000 3 21 ffffffff 0 = 7f0000000000', '20 7 7 0 F 7f0000000000 6', '21 7 7 0 C 8 1200011',
+              '22 8 8 0 F 7f0000000000 6', '22 8 8 0 F 7f0000001000 6', '23 7 7 0 F 7f0000001000 4',
+              '30 7 7 0 R 1 7f0000001000 3000 6000 1 0 = 7f0000100000', '31 7 7 0 F 7f0000102000 6', '32 7 7 0 F 7f0000103000 6', # 11: beyond
+              '40 7 7 0 Z 400000 401000 r-xp 0 0', '40 7 7 0 Z 7f0000000000 7f0000001000 rw-s 0 99 /dev/zero (deleted)',
+              '40 7 7 0 Z 7f0000100000 7f0000106000 rw-s 1000 99 /dev/zero (deleted)']
+    r = agrees('shared memory', memory)
+    check(r['classic']['beyond_end'] == 1 and r['files'] == 0 and r['contents_compared'] == 5, r)
+    blames('another offset in shared memory', memory[:-1] + [memory[-1].replace('1000 99', '2000 99')], 12)
+    # Mistakes that Linux finds, too.
+    for result, change in ((-22, ('7000 3 1 3 0', '7000 3 1 3 1')), (-22, ('0 7000 3', '0 0 3')), (-75, ('3 1 3 0', '3 1 3 fffffffffffff000'))):
+        line = mapped[0].replace(*change)
+        agrees(line, start + [line.split('=')[0] + '= -%x' % -result])
+        blames(line, start + [line.split('=')[0] + '= -%x' % (97 + result)], 4)
 
 
 def order():
@@ -269,6 +392,13 @@ def hostile():
                        'R 1 %s %s %s 3 %s = -16' % (a, l, a, l), 'R 1 1000 %s %s 1 0 = %s' % (l, a, a if int(a, 16) < 2**63 else '-c'),
                        'B 1 %s = %s' % (a, l[-15:]), 'F %s 4' % a, 'F %s 7' % a):
                 lines.append('%d 7 7 0 %s' % (len(lines), op))
+    for n in edge:
+        for m in edge:
+            lines += ['%d 7 7 0 O 3 5:%d %s /no/file' % (len(lines) + i, int(n, 16) % 5, x) for i, x in enumerate((n, m))]
+            lines += ['%d 7 7 0 %s' % (len(lines) + i, op) for i, op in enumerate((
+                'M 1 0 10000 3 1 3 %s = 7e0000000000' % n, 'F 7e0000000000 6', 'S 1 7e0000000000 %s %s = 0' % (n, m),
+                'M 1 0 %s 7 2 3 %s = 7e0000000000' % (n, m), 'R 1 7e0000000000 0 %s 3 7d0000000000 = 7d0000000000' % n,
+                'F 7e0000000fff 7', 'M 1 0 %s 3 21 3 %s = 7c0000000000' % (n, m), 'F 7c0000001000 4', 'F 7d0000000000 4'))]
     for options in ([], ['--levels', '5', '--memory', '64']):
         write([HEADER] + lines)
         code, out, err = run('t', *options)
@@ -296,6 +426,8 @@ def hostile():
     write(['# trace many v1: t_ns pid tid cpu op args'] + ['%d 7 %d 0 M 1 0 1000 3 22 ffffffff 0 = %x' % (i, i + 10, 0x10000000 + 4096 * i)
                                                            for i in range(70000)])
     refused('70,000 tasks', 't')
+    write([HEADER] + ['%d 7 7 0 O 3 5:%d 1000 /no/file' % (i, i) for i in range(20000)])
+    refused('20,000 files', 't')
     lines = ['0 7 7 0 E crowd', '0 7 7 0 V 400000 10400000 rw-p 0 0']
     lines += ['%d 7 7 0 C %d 10f00' % (i + 1, i + 10) for i in range(5000)]
     lines += ['%d 7 %d 0 F %x 6' % (6000 + i, 10 + i, 0x400000 + 4096 * i) for i in range(5000)]
@@ -305,6 +437,8 @@ def hostile():
 
 recordings()
 tampering()
+real_files()
+shared_files()
 order()
 processes()
 bad_files()

@@ -21,6 +21,9 @@
 
 #define GROUP_LOOPS 64 /* more than there are */
 
+static const struct loop *const tables[] = { bench_loops, bench_files, bench_antagonists };
+#define TABLES (sizeof tables / sizeof tables[0])
+
 /* A group to be run: its loops in order. */
 struct group {
 	const struct loop *loops[GROUP_LOOPS];
@@ -29,10 +32,9 @@ struct group {
 
 static void list(void)
 {
-	for (const struct loop *loop = bench_loops; loop->name; loop++)
-		printf("%-24s %-14s %s\n", loop->name, loop->group, loop->what);
-	for (const struct loop *loop = bench_antagonists; loop->name; loop++)
-		printf("%-24s %-14s %s\n", loop->name, loop->group, loop->what);
+	for (size_t i = 0; i < TABLES; i++)
+		for (const struct loop *loop = tables[i]; loop->name; loop++)
+			printf("%-24s %-14s %s\n", loop->name, loop->group, loop->what);
 	printf("\nOperations of --instructions:\n");
 	bench_instructions_list();
 }
@@ -50,12 +52,10 @@ static bool known(const char *name)
 {
 	char *names[] = { (char *)(uintptr_t)name };
 
-	for (const struct loop *loop = bench_loops; loop->name; loop++)
-		if (selected(loop, names, 1))
-			return true;
-	for (const struct loop *loop = bench_antagonists; loop->name; loop++)
-		if (selected(loop, names, 1))
-			return true;
+	for (size_t i = 0; i < TABLES; i++)
+		for (const struct loop *loop = tables[i]; loop->name; loop++)
+			if (selected(loop, names, 1))
+				return true;
 	return false;
 }
 
@@ -151,10 +151,22 @@ static bool run_table(const struct bench_options *options, const struct loop *ta
 	return good;
 }
 
-/* What the hungriest loop needs, with an eighth and a bit for tables, descriptors and stocks. */
+static bool run_tables(const struct bench_options *options, char **names, int name_count)
+{
+	bool good = true;
+
+	for (size_t i = 0; i < TABLES; i++)
+		good &= run_table(options, tables[i], names, name_count);
+	return good;
+}
+
+/*
+ * What the hungriest loop needs (of regions that is page_fault2: files and their private copies),
+ * with an eighth and a bit for tables, descriptors and stocks.
+ */
 static uint64_t memory_needed(const struct bench_options *options, unsigned cpus)
 {
-	uint64_t regions = cpus * options->region_bytes;
+	uint64_t regions = 2 * cpus * options->region_bytes;
 	uint64_t sections = options->antagonist_bytes + cpus * options->section_bytes;
 	uint64_t bytes = regions > sections ? regions : sections;
 
@@ -189,11 +201,7 @@ static int run_all(const struct bench_options *options, char **names, int name_c
 		bench_json_start(options);
 	else
 		bench_table_start(options);
-	good = bench_warm_memory();
-	if (good) {
-		good &= run_table(options, bench_loops, names, name_count);
-		good &= run_table(options, bench_antagonists, names, name_count);
-	}
+	good = bench_warm_memory() && run_tables(options, names, name_count);
 	if (options->json) {
 		bench_json_end_series();
 		bench_json_end();

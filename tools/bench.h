@@ -6,6 +6,7 @@
  *   bench_options.c       the command line
  *   bench_run.c           one run: a space, pinned virtual CPUs, a warm-up, a measured window
  *   bench_loops.c         RadixVM's loops, will-it-scale's, the low and high contention pairs
+ *   bench_files.c         files and shared memory
  *   bench_antagonists.c   threads that fault beside one that does something else
  *   bench_instructions.c  instructions an operation, counted by callgrind
  *   bench_operations.c    those operations
@@ -41,6 +42,7 @@
 /* Where things lie in a bench's space. */
 #define HEAP_BASE (2 * GIB)
 #define ARENA_BASE (64 * GIB) /* the loops' own mappings */
+#define SLOT GIB	      /* of it, each worker's own */
 #define FAR_BASE (1024 * GIB) /* "far away", "elsewhere" */
 
 enum bench_action { BENCH_RUN, BENCH_LIST, BENCH_HELP, BENCH_INSTRUCTIONS, BENCH_COUNT };
@@ -57,7 +59,7 @@ struct bench_options {
 	unsigned repeat;
 	double seconds;
 	uint64_t area_bytes;	/* of one thread, in the contention loops */
-	uint64_t region_bytes;	/* of page_fault1, mmap1, malloc1: 128 MiB */
+	uint64_t region_bytes;	/* of page_fault1, mmap1, malloc1, and of files: 128 MiB */
 	uint64_t section_bytes; /* what one thread faults in beside an antagonist, before it starts
 				   again */
 	uint64_t antagonist_bytes; /* populated, and unmapped or forked, by an antagonist */
@@ -97,6 +99,7 @@ struct run {
 	_Atomic(const char *) failed; /* the call that failed first; NULL: none */
 	_Atomic int64_t error;
 	uint64_t *places; /* of the contention loops: freed by the runner */
+	struct quire_object *files[BENCH_MAX_CPUS]; /* put by the runner */
 	struct barrier barrier;
 };
 
@@ -138,7 +141,7 @@ bool bench_options_parse(struct bench_options *options, int argc, char **argv);
 void bench_options_help(void);
 
 /* Loops; the last has no name. */
-extern const struct loop bench_loops[], bench_antagonists[];
+extern const struct loop bench_loops[], bench_files[], bench_antagonists[];
 /* Whether the last worker of the loop does something else. */
 bool bench_is_antagonist(const struct loop *loop);
 
@@ -164,6 +167,18 @@ bool bench_barrier(struct worker *worker);
 void bench_wait(struct worker *worker, unsigned turn);
 uint64_t bench_clock_slow(void);
 extern uint64_t bench_tick_scale; /* nanoseconds in a tick, times 2^32 */
+
+/* bench_files.c */
+
+/* Make run->files[index], a file of so many bytes, all pages of which are in its cache. */
+bool bench_file_open(struct run *run, unsigned index, uint64_t bytes);
+/* => no space maps them */
+void bench_files_close(struct run *run);
+/* Map run->files[index] from its start on; kind: QUIRE_MAP_PRIVATE or QUIRE_MAP_SHARED. */
+bool bench_map_file(struct run *run, unsigned index, uint64_t address, uint64_t bytes, int prot,
+		    int kind);
+/* New shared anonymous memory, readable and writable, at the address. */
+bool bench_map_shared(struct run *run, uint64_t address, uint64_t bytes);
 
 /* bench_instructions.c. Count `operation` (NULL: all) in each mode; returns an exit status. */
 int bench_instructions(const struct bench_options *options, char **names, int name_count);
@@ -221,6 +236,21 @@ static inline void bench_count_timed(struct worker *w, uint64_t operations, uint
 			      atomic_load_explicit(&w->busy, memory_order_relaxed) +
 				      bench_nanoseconds(ticks),
 			      memory_order_relaxed);
+}
+
+/* The worker's own part of the arena. */
+static inline uint64_t bench_slot(const struct worker *w)
+{
+	return ARENA_BASE + w->index * SLOT;
+}
+
+/* xorshift32: never 0. */
+static inline uint32_t bench_random(uint32_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 17;
+	*state ^= *state << 5;
+	return *state;
 }
 
 /* Guest code: write a byte. */

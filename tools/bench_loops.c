@@ -12,27 +12,11 @@
 
 #include <stdlib.h>
 
-#define SLOT GIB /* a worker's own part of the arena */
-
-static uint64_t slot(const struct worker *w)
-{
-	return ARENA_BASE + w->index * SLOT;
-}
-
-/* xorshift32: never 0. */
-static uint32_t random_next(uint32_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 17;
-	*state ^= *state << 5;
-	return *state;
-}
-
 /* RadixVM */
 
 static void local(struct worker *w)
 {
-	uint64_t page = slot(w);
+	uint64_t page = bench_slot(w);
 
 	while (bench_running(w)) {
 		if (!bench_map(w->run, page, QUIRE_PAGE_SIZE) || !bench_write(w, page) ||
@@ -62,7 +46,7 @@ static void pipeline(struct worker *w)
 	uint64_t page, got;
 
 	for (uint64_t i = 0; bench_running(w); i++) {
-		page = slot(w) + i % 512 * QUIRE_PAGE_SIZE;
+		page = bench_slot(w) + i % 512 * QUIRE_PAGE_SIZE;
 		if (!bench_map(w->run, page, QUIRE_PAGE_SIZE) || !bench_write(w, page))
 			return;
 		if (!mailbox_wait(w, &neighbour->mailbox, false, &got))
@@ -83,7 +67,7 @@ static void pipeline(struct worker *w)
 static bool write_shuffled(struct worker *w, uint16_t *order, uint32_t pages)
 {
 	for (uint32_t i = 0; i < pages; i++) {
-		uint32_t other = i + random_next(&w->random) % (pages - i);
+		uint32_t other = i + bench_random(&w->random) % (pages - i);
 		uint16_t page = order[other];
 
 		order[other] = order[i];
@@ -114,7 +98,7 @@ static void global(struct worker *w)
 
 static void page_fault1(struct worker *w)
 {
-	uint64_t bytes = w->run->options->region_bytes, base = slot(w);
+	uint64_t bytes = w->run->options->region_bytes, base = bench_slot(w);
 
 	while (bench_running(w)) {
 		if (!bench_map(w->run, base, bytes))
@@ -132,7 +116,7 @@ static void page_fault1(struct worker *w)
 /* Also malloc1, where the argument says to touch the first page as malloc does. */
 static void mmap1(struct worker *w)
 {
-	uint64_t bytes = w->run->options->region_bytes, base = slot(w);
+	uint64_t bytes = w->run->options->region_bytes, base = bench_slot(w);
 
 	while (bench_running(w)) {
 		if (!bench_map(w->run, base, bytes) ||
@@ -166,13 +150,13 @@ static void brk1(struct worker *w)
 
 static void tlb_flush2(struct worker *w)
 {
-	uint64_t base = slot(w), page;
+	uint64_t base = bench_slot(w), page;
 	char value;
 
 	if (!bench_map(w->run, base, MIB))
 		return;
 	while (bench_running(w)) {
-		page = base + random_next(&w->random) % (MIB / QUIRE_PAGE_SIZE) * QUIRE_PAGE_SIZE;
+		page = base + bench_random(&w->random) % (MIB / QUIRE_PAGE_SIZE) * QUIRE_PAGE_SIZE;
 		if (!bench_write(w, page) ||
 		    !bench_advise(w->run, page, QUIRE_PAGE_SIZE, QUIRE_MADV_DONTNEED) ||
 		    !bench_read(w, page, &value))
@@ -224,7 +208,7 @@ static bool contention_setup(struct run *run)
 	if (!(run->loop->argument & HIGH))
 		return true;
 	for (uint64_t i = count - 1; i > 0; i--) {
-		uint64_t other = random_next(&random) % (i + 1), place = run->places[i];
+		uint64_t other = bench_random(&random) % (i + 1), place = run->places[i];
 
 		run->places[i] = run->places[other];
 		run->places[other] = place;

@@ -82,6 +82,42 @@ static bool populated_1(struct worker *w)
 	return bench_map(w->run, ARENA_BASE, QUIRE_PAGE_SIZE) && write_pages(w, 1);
 }
 
+static bool file_mapped(struct worker *w, int prot, int kind)
+{
+	const uint64_t bytes = OPERATION_PAGES * QUIRE_PAGE_SIZE;
+
+	return bench_file_open(w->run, 0, bytes) &&
+	       bench_map_file(w->run, 0, ARENA_BASE, bytes, prot, kind);
+}
+
+static bool private_file(struct worker *w)
+{
+	return file_mapped(w, QUIRE_PROT_READ | QUIRE_PROT_WRITE, QUIRE_MAP_PRIVATE);
+}
+
+static bool shared_file(struct worker *w)
+{
+	return file_mapped(w, QUIRE_PROT_READ | QUIRE_PROT_WRITE, QUIRE_MAP_SHARED);
+}
+
+static bool shared_file_to_read(struct worker *w)
+{
+	return file_mapped(w, QUIRE_PROT_READ, QUIRE_MAP_SHARED);
+}
+
+/* Every page has been written, so that the file knows; no page is entered. */
+static bool shared_file_written(struct worker *w)
+{
+	return shared_file(w) && write_pages(w, OPERATION_PAGES) &&
+	       bench_advise(w->run, ARENA_BASE, OPERATION_PAGES * QUIRE_PAGE_SIZE,
+			    QUIRE_MADV_DONTNEED);
+}
+
+static bool shared_memory(struct worker *w)
+{
+	return bench_map_shared(w->run, ARENA_BASE, OPERATION_PAGES * QUIRE_PAGE_SIZE);
+}
+
 /* What to count. */
 
 static bool unmap_pages(struct worker *w, uint64_t count)
@@ -202,6 +238,11 @@ const struct operation operations[] = {
 	{ "zero-write", zero_mapped, write_pages, 1024, 3072, 1, 1, 0 },
 	{ "cow-copy", forked, write_pages, 1024, 3072, 1, 0, 1 },
 	{ "cow-reuse", forked_and_gone, write_pages, 1024, 3072, 1, 0, 0 },
+	{ "file-private-write", private_file, write_pages, 1024, 3072, 1, 0, 1 },
+	{ "file-shared-write", shared_file, write_pages, 1024, 3072, 1, 0, 0 },
+	{ "file-shared-again", shared_file_written, write_pages, 1024, 3072, 1, 0, 0 },
+	{ "file-read-page", shared_file_to_read, read_pages, 1024, 3072, 1, 0, 0 },
+	{ "shared-first-write", shared_memory, write_pages, 1024, 3072, 1, 1, 0 },
 	{ "fork-page", populated, fork_often, 0, 1, OPERATION_PAGES, 0, 0 },
 	{ "munmap-page", populated, unmap_pages, 1024, 3072, 1, 0, 0 },
 	{ "munmap-zero-page", zero_mapped, unmap_pages, 1024, 3072, 1, 0, 0 },

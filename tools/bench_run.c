@@ -331,6 +331,7 @@ bool bench_run(const struct bench_options *options, const struct loop *loop, enu
 	}
 	if (run.mm)
 		quire_mm_destroy(run.mm);
+	bench_files_close(&run);
 	quire_barrier(0); /* what was deferred must not be the next run's work */
 	quire_soft_leave(main_cpu);
 	free(run.places);

@@ -45,6 +45,9 @@ const int record_calls[] = {
 };
 const size_t record_call_count = sizeof(record_calls) / sizeof(*record_calls);
 
+/* Calls that may give a file another size: their first argument is its descriptor. */
+static const int resizing_calls[] = { SYS_ftruncate, SYS_fallocate };
+
 static const int unrecorded_calls[] = {
 	SYS_mlockall, SYS_munlockall, SYS_remap_file_pages, SYS_shmat,
 	SYS_shmdt,    SYS_io_setup,   SYS_process_madvise,  462 /* mseal */,
@@ -55,7 +58,10 @@ static struct unrecorded unrecorded[] = {
 	{ "process_madvise", 0 }, { "mseal", 0 },      { NULL, 0 },
 };
 
-enum { UNRECORDED_COUNT = sizeof(unrecorded_calls) / sizeof(*unrecorded_calls) };
+enum {
+	RESIZING_COUNT = sizeof(resizing_calls) / sizeof(*resizing_calls),
+	UNRECORDED_COUNT = sizeof(unrecorded_calls) / sizeof(*unrecorded_calls),
+};
 
 struct process {
 	int live;     /* threads that have not begun to end */
@@ -70,17 +76,28 @@ struct task {
 	bool ending;
 	size_t end_in_log;
 	bool in_call;
+	bool resizes; /* the call at hand is one that changes the size of this descriptor's file: */
+	int resized;
 	struct trace_event call;
 	struct trace_event file; /* name NULL: none */
 };
 
 static struct task *tasks[TRACE_TID_MAX];
 
+/* All calls that the filter stops at, one after the other. */
+static int filtered(unsigned i)
+{
+	if (i < record_call_count)
+		return record_calls[i];
+	i -= (unsigned)record_call_count;
+	return i < RESIZING_COUNT ? resizing_calls[i] : unrecorded_calls[i - RESIZING_COUNT];
+}
+
 bool calls_filter(void)
 {
 	enum {
 		CALLS = sizeof(record_calls) / sizeof(*record_calls),
-		ALL = CALLS + UNRECORDED_COUNT,
+		ALL = CALLS + RESIZING_COUNT + UNRECORDED_COUNT,
 		HEAD = 4,
 		TAIL = 5,
 	};
@@ -100,7 +117,7 @@ bool calls_filter(void)
 	struct sock_fprog program = { .len = HEAD + ALL + TAIL, .filter = code };
 
 	for (unsigned i = 0; i < ALL; i++) {
-		int nr = i < CALLS ? record_calls[i] : unrecorded_calls[i - CALLS];
+		int nr = filtered(i);
 
 		code[HEAD + i] = (struct sock_filter)BPF_JUMP(
 			BPF_JMP | BPF_JEQ | BPF_K, (unsigned)nr,
@@ -237,6 +254,14 @@ static void keep_traced(int32_t tid)
 	ptrace(PTRACE_SETREGS, tid, NULL, &regs);
 }
 
+static bool is_resizing(int nr)
+{
+	for (unsigned i = 0; i < RESIZING_COUNT; i++)
+		if (resizing_calls[i] == nr)
+			return true;
+	return false;
+}
+
 /* A seccomp stop. => the request that resumes the thread */
 static enum __ptrace_request enter_call(struct task *task, int32_t tid)
 {
@@ -252,6 +277,11 @@ static enum __ptrace_request enter_call(struct task *task, int32_t tid)
 	for (unsigned i = 0; i < UNRECORDED_COUNT; i++)
 		if (unrecorded_calls[i] == nr)
 			unrecorded[i].count++;
+	task->resizes = is_resizing(nr);
+	if (task->resizes) {
+		task->resized = (int)info.seccomp.args[0];
+		return PTRACE_SYSCALL;
+	}
 	task->call = event_of(TRACE_MMAP, tid, 0);
 	if (!describe_call(nr, (const uint64_t *)info.seccomp.args, &task->call))
 		return PTRACE_CONT;
@@ -264,15 +294,31 @@ static enum __ptrace_request enter_call(struct task *task, int32_t tid)
 	return PTRACE_SYSCALL;
 }
 
+/* A file may have another size now. `known`: it has the time of its own, no call follows it. */
+static void log_size(struct recording *recording, struct task *task, int32_t tid, uint64_t now)
+{
+	struct trace_event event = event_of(TRACE_FILE, tid, now);
+
+	task->resizes = false;
+	describe_file(task->resized, &event);
+	event.known = true;
+	if (event.name)
+		record_event(recording, &event);
+}
+
 static void leave_call(struct recording *recording, struct task *task, int32_t tid)
 {
 	struct __ptrace_syscall_info info = { 0 };
 	uint64_t now = record_now();
 
-	if (!task->in_call ||
+	if ((!task->in_call && !task->resizes) ||
 	    ptrace(PTRACE_GET_SYSCALL_INFO, tid, (void *)sizeof(info), &info) <= 0 ||
 	    info.op != PTRACE_SYSCALL_INFO_EXIT)
 		return;
+	if (task->resizes) {
+		log_size(recording, task, tid, now);
+		return;
+	}
 	task->call.result = info.exit.rval;
 	task->call.known = true;
 	log_call(recording, task, now);
@@ -322,7 +368,7 @@ static void executed(struct recording *recording, int32_t tid)
 	if ((int32_t)former != tid)
 		take_leadership(recording, tid, (int32_t)former);
 	task->ending = false;
-	task->in_call = false;
+	task->in_call = task->resizes = false;
 	task->process->live = 1;
 	task->process->shares = false;
 	task->process->started = true;

@@ -59,9 +59,35 @@ static bool parse_map(char *line, struct trace_event *event)
 	return true;
 }
 
+/* Before the lines of a file: which it is, if it still has its name. */
+static void record_file(struct recording *recording, const struct trace_event *shown,
+			const char *name)
+{
+	struct trace_event event = *shown;
+	struct stat st;
+
+	if (stat(name, &st) != 0 || st.st_ino != shown->inode)
+		return;
+	event.op = TRACE_FILE;
+	event.fd = -1;
+	event.device = st.st_dev;
+	event.length = (uint64_t)st.st_size;
+	event.name = escape(name);
+	if (event.name)
+		record_event(recording, &event);
+}
+
+/* The name that a line of maps shows. */
+static const char *name_of(const char *line)
+{
+	const char *name = strchr(line, '/');
+
+	return name ? name : "";
+}
+
 void record_layout(struct recording *recording, const struct trace_event *like)
 {
-	char path[64], *line = NULL;
+	char path[64], last[4096] = "", *line = NULL;
 	size_t size = 0;
 	FILE *maps;
 
@@ -72,8 +98,14 @@ void record_layout(struct recording *recording, const struct trace_event *like)
 	while (getline(&line, &size, maps) > 0) {
 		struct trace_event event = *like;
 
-		if (parse_map(line, &event))
-			record_event(recording, &event);
+		if (!parse_map(line, &event))
+			continue;
+		if (like->op == TRACE_LAYOUT && *name_of(line) &&
+		    strcmp(name_of(line), last) != 0) {
+			snprintf(last, sizeof(last), "%s", name_of(line));
+			record_file(recording, &event, last);
+		}
+		record_event(recording, &event);
 	}
 	free(line);
 	fclose(maps);

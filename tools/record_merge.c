@@ -141,7 +141,7 @@ static void add_forks(struct recording *recording)
 
 /*
  * Give every event of the log its exact time: to a layout that of its execve, to a file that of the
- * mmap after it.
+ * mmap or the layout's line after it.
  */
 static void refine(struct recording *recording)
 {
@@ -169,6 +169,8 @@ static void refine(struct recording *recording)
 	}
 	for (size_t i = recording->log_count; i-- > 0; next = &log[i]) {
 		if (!next)
+			continue;
+		if (log[i].op == TRACE_FILE && log[i].known)
 			continue;
 		if (log[i].op == TRACE_FILE || (log[i].op == TRACE_EXIT && log[i].flags))
 			log[i].time = next->time;

@@ -21,6 +21,7 @@ static const char usage_text[] =
 	"  --speed as-fast-as-possible\n"
 	"                    the only one: recorded times order the events, they don't delay them\n"
 	"  --no-check        play only, compare nothing\n"
+	"  --strict          fail if a file that was mapped is not there any more as it was\n"
 	"  --json            the report as one JSON object\n"
 	"  --progress        show progress even if stderr is no terminal\n"
 	"exit status: 0 no disagreement with the recording; 1 disagreements; 2 bad file or usage\n";
@@ -90,6 +91,9 @@ static int option(int c, struct replay_options *options)
 	case 'n':
 		options->check = false;
 		return -1;
+	case 'S':
+		options->strict = true;
+		return -1;
 	case 'j':
 		options->json = true;
 		return -1;
@@ -114,6 +118,7 @@ static int parse(int argc, char **argv, struct replay_options *options)
 		{ "memory", required_argument, NULL, 'M' },
 		{ "speed", required_argument, NULL, 's' },
 		{ "no-check", no_argument, NULL, 'n' },
+		{ "strict", no_argument, NULL, 'S' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "progress", no_argument, NULL, 'p' },
 		{ "help", no_argument, NULL, 'h' },
@@ -150,7 +155,8 @@ static int replay(const struct trace *trace, const struct replay_options *option
 		return 2;
 	}
 	replay_report(&plan, options, &results);
-	well = results.disagreements == 0 && !results.validator[0] && !results.leaked;
+	well = results.disagreements == 0 && !results.validator[0] && !results.leaked &&
+	       !(options->strict && results.stand_ins);
 	plan_free(&plan);
 	return well ? 0 : 1;
 }

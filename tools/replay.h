@@ -5,9 +5,13 @@
  *   replay.c         options, the order of the steps, the exit status
  *   replay_plan.c    the order of events: who waits for whom; with replay_place.c, replay_order.c
  *   replay_shadow.c  what the recording says about every address: unknown, free, mapped
+ *   replay_files.c   the files that the recording maps: which they are, and which are still there
+ *   replay_look.c    what lies in a range of the shadow
  *   replay_expect.c  what each call and fault should find, after the recording
+ *   replay_apply.c   what each changes in the shadow
  *   replay_run.c     virtual CPUs and the recorded tasks on them
  *   replay_do.c      one event on Quire, and the comparison
+ *   replay_objects.c files as objects of Quire, and what their pages must hold
  *   replay_layout.c  the layout at the end of a process, compared
  *   replay_report.c  text and JSON
  *
@@ -44,6 +48,8 @@ enum {
 
 struct segment {
 	uint64_t start, end;
+	uint64_t origin;    /* the address of the file's first byte, modulo 2^64 */
+	uint32_t file;	    /* index of plan.files, or REPLAY_NONE */
 	uint32_t open;	    /* calls on it that are in progress */
 	uint32_t call;	    /* position of the last call on it; 0: none */
 	uint32_t call_task; /* whose that was */
@@ -68,6 +74,7 @@ enum expect {
 	EXPECT_DONE,	/* faults: resolved */
 	EXPECT_MAPERR,	/* faults: nothing mapped */
 	EXPECT_ACCERR,	/* faults: no right to */
+	EXPECT_BUS,	/* faults: beyond the end of the file */
 	EXPECT_RACE, /* faults: a call changes this very address meanwhile; either outcome is right
 		      */
 	EXPECT_UNKNOWN, /* calls: made, but the recording doesn't say why they ended as they did */
@@ -85,7 +92,11 @@ struct planned {
 	uint32_t next;	    /* position of the task's next event, or REPLAY_END */
 	uint32_t wait_task; /* REPLAY_NONE, REPLAY_ALL or a task: which must have passed ... */
 	uint32_t wait_for;  /* ... this position */
-	uint32_t child;	    /* fork, exec: the space that begins; else REPLAY_NONE */
+	union {
+		uint32_t child; /* fork, exec: the space that begins; else REPLAY_NONE */
+		uint32_t file;	/* faults: the file whose page is to be seen; or REPLAY_NONE */
+	};
+	uint64_t page; /* faults: which page of it */
 	uint8_t expect, entry, access;
 };
 
@@ -121,6 +132,30 @@ struct space {
 	bool complete; /* the recording has its whole layout */
 };
 
+/* A file that is mapped, or shared memory of no file. */
+struct file {
+	const char *name; /* as last recorded */
+	uint64_t device, inode;
+	uint64_t size;		     /* bytes: while planning, at the event at hand */
+	uint64_t begin, least, most; /* its first size; the bounds of all */
+	uint64_t faults;	     /* on it */
+	int32_t pid;		     /* who told its sizes; 0: several did */
+	uint32_t next;		     /* in its bucket; REPLAY_NONE: the last */
+	bool memory;		     /* shared memory of no file: Quire makes the object */
+	bool known;		     /* device and size are: there is an O line */
+	bool mapped;		     /* else there are only O lines */
+	bool written;		     /* there is a writable shared mapping */
+
+	/* While running. */
+	int fd;			 /* of the file itself, read-only; -1: zeros stand in for it */
+	const char *why;	 /* they do; NULL: they don't */
+	struct timespec time;	 /* of its last change, when it was opened */
+	_Atomic bool changed;	 /* since it was opened */
+	_Atomic uint64_t stored; /* size of the store */
+	_Atomic uint64_t wrong;	 /* pages that were to be written back with other contents */
+	struct quire_object *object;
+};
+
 struct plan {
 	const struct trace *trace;
 	struct planned *events; /* [1 .. count]; a position is an index */
@@ -131,7 +166,10 @@ struct plan {
 	uint32_t space_count;
 	struct member *members;
 	uint32_t member_count;
-	uint64_t pages; /* an upper bound of the pages that the recording touches */
+	struct file *files;
+	uint32_t file_count;
+	uint32_t *file_of; /* of each event of the trace: M, V, O; else REPLAY_NONE */
+	uint64_t pages;	   /* an upper bound of the pages that the recording touches */
 };
 
 struct replay_options {
@@ -141,6 +179,7 @@ struct replay_options {
 	unsigned levels;
 	uint64_t memory; /* bytes; 0: by the plan */
 	bool json, check;
+	bool strict; /* a file that is not there as it was is a failure */
 };
 
 #define REPLAY_SHOWN 20
@@ -160,6 +199,7 @@ struct results {
 	_Atomic uint64_t unexplained, unreplayable; /* not done */
 	_Atomic uint64_t lost;			    /* not done: their space could not be made */
 	_Atomic uint64_t layouts;		    /* final layouts compared */
+	_Atomic uint64_t contents; /* pages of files and shared memory whose bytes were compared */
 	_Atomic uint64_t disagreements;
 	pthread_mutex_t lock;
 	struct disagreement shown[REPLAY_SHOWN]; /* those with the lowest lines, ascending; under
@@ -170,6 +210,7 @@ struct results {
 	struct quire_stats stats;
 	char validator[256]; /* "": all is well */
 	uint64_t leaked;     /* pages, tables, VMAs that were left when all spaces were gone */
+	uint32_t mapped_files, stand_ins;
 };
 
 /* replay_shadow.c. Those that return bool fail for lack of memory only. */
@@ -185,29 +226,92 @@ bool shadow_cut(struct shadow *shadow, uint64_t start, uint64_t end, uint32_t *f
 /* Join neighbours that are alike, from index first - 1 to behind. */
 void shadow_join(struct shadow *shadow, uint32_t first, uint32_t behind);
 
-/* replay_expect.c */
+/* replay_files.c */
 
+/* Find the files of a trace, and which of them are still what they were. Returns false: no memory,
+ * or too many. */
+bool files_collect(struct plan *plan);
+void files_free(struct plan *plan);
+/* The file of an event, or NULL. */
+struct file *file_of(const struct plan *plan, const struct trace_event *e);
+/* The size that an O line says; a larger one no object can have. */
+static inline uint64_t file_size(const struct trace_event *e)
+{
+	return e->length < QUIRE_OBJECT_MAX ? e->length : QUIRE_OBJECT_MAX;
+}
+static inline uint64_t file_pages(uint64_t size)
+{
+	return size / QUIRE_PAGE_SIZE + (size % QUIRE_PAGE_SIZE != 0);
+}
+/* Which page a segment of a file shows at an address. */
+static inline uint64_t segment_page(const struct segment *segment, uint64_t address)
+{
+	return (address - segment->origin) / QUIRE_PAGE_SIZE;
+}
+/* What a layout line shows: the index of a file, or one of these. */
+#define FILE_SHARED (UINT32_MAX - 1) /* shared memory of no file */
+#define FILE_OTHER (UINT32_MAX - 2)  /* no file that was mapped under this name */
+#define FILE_ANY (UINT32_MAX - 3)    /* the recording doesn't tell */
+uint32_t file_shown(const struct plan *plan, const struct trace_event *e);
+
+/* replay_objects.c */
+
+/* Make the objects. Returns 0 or a negative error. => the CPU is inside */
+int files_begin(struct plan *plan);
+/* Give them back. => nothing is mapped any more; the CPU is inside */
+void files_end(struct plan *plan, struct results *results);
+/* The rights that a mapping may ever get. */
+int file_rights(const struct file *file);
+/* What this page holds. Returns false: it can't be told. */
+bool file_page(const struct file *file, uint64_t page, unsigned char bytes[QUIRE_PAGE_SIZE]);
+/* Whether somebody has changed the file since it was opened: then nothing is known. */
+bool file_changed(struct file *file);
+
+/* replay_look.c */
+
+/* What lies in a range. */
+struct look {
+	bool unknown, hole, mapped; /* some of it is */
+	bool shared, growsdown;	    /* some of what is mapped is */
+	bool file, special;	    /* some is a file's; is a device's or the kernel's */
+	bool beyond;		    /* some is beyond the end of its file */
+	bool mixed;		    /* what is mapped has different rights */
+};
+struct look look(const struct plan *plan, const struct space *space, uint64_t start, uint64_t end);
+/* Whole pages around [address, address + length). Returns false: none, or beyond all addresses. */
+bool whole_pages(uint64_t address, uint64_t length, uint64_t *start, uint64_t *end);
 /* The ranges that a call changes or asks about: whole pages, none empty. Returns how many: 2 for an
  * mremap that moves, else 1 or 0. */
 unsigned call_ranges(const struct space *space, const struct trace_event *e,
 		     struct range ranges[2]);
-/* What the call should find, against the shadow as it is before it. */
-enum expect call_expect(const struct space *space, const struct trace_event *e);
 /* Whether what the call put somewhere would land on memory that is still mapped. */
-bool call_collides(const struct space *space, const struct trace_event *e);
-/* Change the shadow as the call did, at this position, by this task. Returns false: no memory. */
-bool call_apply(struct space *space, const struct trace_event *e, enum expect expect,
-		uint32_t position, uint32_t task);
-/* The same of faults; what changes is that stacks grow. */
-enum expect fault_expect(const struct space *space, const struct trace_event *e);
-bool fault_apply(struct space *space, const struct trace_event *e, enum expect expect,
-		 uint32_t position, uint32_t task);
+bool call_collides(const struct plan *plan, const struct space *space, const struct trace_event *e);
 /* Whether Linux may have filled a page without a fault on it: there is room for a huge page, or it
  * is a stack. */
-bool may_be_filled(const struct space *space, uint64_t address);
+bool may_be_filled(const struct plan *plan, const struct space *space, uint64_t address);
+
+#define REPLAY_ADDRESSES (1ull << 56) /* the lower half that five levels translate */
+#define LINUX_MAP_HUGETLB 0x40000u
+
+/* replay_expect.c */
+
+/* What the call should find, against the shadow as it is before it. */
+enum expect call_expect(const struct plan *plan, const struct space *space,
+			const struct trace_event *e);
+enum expect fault_expect(const struct plan *plan, const struct space *space,
+			 const struct trace_event *e);
 /* What the fault wanted to do; where the recording doesn't know, what a mapping with these rights
  * is likely to see. */
 enum quire_access fault_access(const struct trace_event *e, unsigned prot);
+
+/* replay_apply.c */
+
+/* Change the shadow as the call did, at this position, by this task. Returns false: no memory. */
+bool call_apply(struct plan *plan, struct space *space, const struct trace_event *e,
+		enum expect expect, uint32_t position, uint32_t task);
+/* The same of faults; what changes is that stacks grow. */
+bool fault_apply(struct space *space, const struct trace_event *e, enum expect expect,
+		 uint32_t position, uint32_t task);
 
 /* replay_plan.c. Returns false and a message (one line) if the trace can't be replayed. */
 bool plan_make(struct plan *plan, const struct trace *trace, char *message, size_t size);

@@ -3,8 +3,9 @@
  * One event on Quire, and what comes of it against what the plan expects.
  *
  * Each call is asked to give the addresses that Linux gave: a mapping that Linux placed is asked
- * for there, but must not replace anything; a mapping that moved is asked to move there. Mappings
- * of files and shared ones become private anonymous ones of the same shape.
+ * for there, but must not replace anything; a mapping that moved is asked to move there. What maps
+ * neither a file nor memory (devices; descriptors of which nothing is known) becomes anonymous
+ * memory of the same shape.
  */
 #include "replay.h"
 
@@ -14,8 +15,6 @@
 #include <string.h>
 
 #define MAP_TYPE 0xf
-#define MAP_SHARED_VALIDATE 0x3
-#define ANONYMOUS (QUIRE_MAP_PRIVATE | QUIRE_MAP_ANONYMOUS)
 
 void replay_disagree(struct results *results, uint32_t line, const char *format, ...)
 {
@@ -66,30 +65,34 @@ bool replay_begin_space(struct space *space, const struct replay_options *option
 
 /* ---- Calls ---- */
 
-static int64_t do_mmap(struct quire_mm *mm, const struct trace_event *e)
+static int64_t do_mmap(struct quire_mm *mm, const struct file *file, const struct trace_event *e)
 {
 	uint64_t address = e->address;
 	int flags = (int)(e->flags & (MAP_TYPE | QUIRE_MAP_FIXED | QUIRE_MAP_FIXED_NOREPLACE |
 				      QUIRE_MAP_GROWSDOWN | QUIRE_MAP_LOCKED | QUIRE_MAP_NORESERVE |
 				      QUIRE_MAP_STACK | QUIRE_MAP_NONBLOCK));
 
-	if ((flags & MAP_TYPE) == QUIRE_MAP_SHARED || (flags & MAP_TYPE) == MAP_SHARED_VALIDATE)
-		flags = (flags & ~MAP_TYPE) | QUIRE_MAP_PRIVATE;
-	if (e->flags & QUIRE_MAP_ANONYMOUS)
+	if (file || (e->flags & QUIRE_MAP_ANONYMOUS))
 		flags |= (int)(e->flags & QUIRE_MAP_POPULATE);
+	else if ((flags & MAP_TYPE) == QUIRE_MAP_SHARED_VALIDATE)
+		flags = (flags & ~MAP_TYPE) | QUIRE_MAP_SHARED;
 	if (e->result >= 0) {
 		address = (uint64_t)e->result;
 		if (!(flags & QUIRE_MAP_FIXED))
 			flags |= QUIRE_MAP_FIXED_NOREPLACE;
 	}
+	if (file && !file->memory)
+		return quire_mmap_object(mm, address, e->length, (int)e->prot, flags, file->object,
+					 e->offset, file_rights(file));
 	return quire_mmap(mm, address, e->length, (int)e->prot, flags | QUIRE_MAP_ANONYMOUS);
 }
 
-static int64_t do_layout(struct quire_mm *mm, const struct space *space,
+static int64_t do_layout(struct quire_mm *mm, const struct space *space, const struct file *file,
 			 const struct trace_event *e)
 {
 	uint64_t start, end;
-	int flags = ANONYMOUS | QUIRE_MAP_FIXED;
+	int flags = (int)(e->flags & MAP_TYPE) | QUIRE_MAP_FIXED;
+	int64_t result;
 
 	if (!layout_range(e, &start, &end))
 		return 0;
@@ -97,9 +100,13 @@ static int64_t do_layout(struct quire_mm *mm, const struct space *space,
 		return quire_brk(mm, end) == end ? 0 : -QUIRE_ENOMEM;
 	if (layout_flags(e) & SHADOW_GROWSDOWN)
 		flags |= QUIRE_MAP_GROWSDOWN;
-
-	int64_t result = quire_mmap(mm, start, end - start, (int)e->prot, flags);
-
+	if (file)
+		result = quire_mmap_object(mm, start, end - start, (int)e->prot, flags,
+					   file->object, e->offset + (start - e->address),
+					   file_rights(file));
+	else
+		result = quire_mmap(mm, start, end - start, (int)e->prot,
+				    flags | QUIRE_MAP_ANONYMOUS);
 	return result == (int64_t)start ? 0 : result;
 }
 
@@ -116,11 +123,14 @@ static int64_t do_mremap(struct quire_mm *mm, const struct trace_event *e)
 	return quire_mremap(mm, e->address, e->length, e->new_length, (int)flags, to);
 }
 
-static int64_t do_call(struct quire_mm *mm, const struct space *space, const struct trace_event *e)
+static int64_t do_call(const struct plan *plan, const struct space *space,
+		       const struct trace_event *e)
 {
+	struct quire_mm *mm = space->mm;
+
 	switch (e->op) {
 	case TRACE_MMAP:
-		return do_mmap(mm, e);
+		return do_mmap(mm, file_of(plan, e), e);
 	case TRACE_MUNMAP:
 		return quire_munmap(mm, e->address, e->length);
 	case TRACE_MPROTECT:
@@ -136,8 +146,12 @@ static int64_t do_call(struct quire_mm *mm, const struct space *space, const str
 				: quire_mlock(mm, e->address, e->length);
 	case TRACE_MUNLOCK:
 		return quire_munlock(mm, e->address, e->length);
+	case TRACE_MSYNC:
+		return quire_msync(mm, e->address, e->length, (int)e->flags);
+	case TRACE_FILE:
+		return quire_object_truncate(file_of(plan, e)->object, file_size(e));
 	default: /* TRACE_LAYOUT */
-		return do_layout(mm, space, e);
+		return do_layout(mm, space, file_of(plan, e), e);
 	}
 }
 
@@ -150,11 +164,11 @@ static const char *result_text(char text[32], int64_t result)
 	return text;
 }
 
-static void call(struct quire_mm *mm, const struct space *space, const struct planned *planned,
+static void call(const struct plan *plan, const struct space *space, const struct planned *planned,
 		 const struct trace_event *e, const struct replay_options *options,
 		 struct results *results)
 {
-	int64_t result = do_call(mm, space, e);
+	int64_t result = do_call(plan, space, e);
 	int64_t expected = e->op == TRACE_LAYOUT ? 0 : e->result;
 	char ours[32], theirs[32];
 
@@ -201,18 +215,43 @@ static void compare_entry(struct quire_mm *mm, const struct planned *planned,
 					     : "no entry is there, on Linux there was one");
 }
 
-static void fault(struct quire_mm *mm, const struct planned *planned, const struct trace_event *e,
-		  const struct replay_options *options, struct quire_soft_cpu *cpu,
-		  struct results *results)
+/* What the page that the fault gave must hold. Returns false: that is not known. */
+static bool expected_bytes(const struct plan *plan, const struct planned *planned,
+			   unsigned char bytes[QUIRE_PAGE_SIZE])
+{
+	return planned->expect == EXPECT_DONE && planned->file != REPLAY_NONE &&
+	       file_page(&plan->files[planned->file], planned->page, bytes);
+}
+
+static void compare_bytes(const struct plan *plan, const struct planned *planned,
+			  const struct trace_event *e, const unsigned char *ours,
+			  const unsigned char expected[QUIRE_PAGE_SIZE], struct results *results)
+{
+	struct file *file = &plan->files[planned->file];
+
+	results->contents++;
+	if (memcmp(ours, expected, QUIRE_PAGE_SIZE) != 0 && !file_changed(file))
+		replay_disagree(results, e->line, "fault %" PRIx64 ": not what %s%.100s holds",
+				e->address, file->memory ? "fresh memory" : "", file->name);
+}
+
+static void fault(const struct plan *plan, struct quire_mm *mm, const struct planned *planned,
+		  const struct trace_event *e, const struct replay_options *options,
+		  struct quire_soft_cpu *cpu, struct results *results)
 {
 	static const uint8_t wanted[] = {
 		[EXPECT_DONE] = QUIRE_FAULT_DONE,
 		[EXPECT_MAPERR] = QUIRE_FAULT_MAPERR,
 		[EXPECT_ACCERR] = QUIRE_FAULT_ACCERR,
+		[EXPECT_BUS] = QUIRE_FAULT_BUS,
 	};
 	enum quire_access access = (enum quire_access)planned->access;
 	enum quire_verdict verdict;
 	bool judged = options->check && planned->expect != EXPECT_RACE;
+	unsigned char bytes[QUIRE_PAGE_SIZE];
+	/* Read before: with the page at hand nothing may take long. */
+	bool has_bytes = judged && expected_bytes(plan, planned, bytes);
+	const unsigned char *page = NULL;
 
 	if (options->check && planned->entry != ENTRY_ANY)
 		compare_entry(mm, planned, e, results);
@@ -227,7 +266,11 @@ static void fault(struct quire_mm *mm, const struct planned *planned, const stru
 				e->address, accesses[access], verdicts[verdict],
 				verdicts[wanted[planned->expect]]);
 	/* The CPU repeats the access. */
-	if (verdict == QUIRE_FAULT_DONE && !quire_soft_translate(cpu, e->address, access) && judged)
+	if (verdict == QUIRE_FAULT_DONE)
+		page = quire_soft_translate(cpu, e->address & ~(QUIRE_PAGE_SIZE - 1), access);
+	if (page && has_bytes)
+		compare_bytes(plan, planned, e, page, bytes, results);
+	else if (verdict == QUIRE_FAULT_DONE && !page && judged)
 		replay_disagree(results, e->line,
 				"fault %" PRIx64 ", %s: resolved, but repeated: %s", e->address,
 				accesses[access], verdicts[cpu->verdict]);
@@ -285,7 +328,7 @@ void replay_do(struct plan *plan, uint32_t position, const struct replay_options
 	if (e->op == TRACE_CLONE)
 		fork_space(plan, planned, e, options, results);
 	else if (e->op == TRACE_FAULT || e->op == TRACE_KERNEL_FAULT)
-		fault(space->mm, planned, e, options, cpu, results);
+		fault(plan, space->mm, planned, e, options, cpu, results);
 	else
-		call(space->mm, space, planned, e, options, results);
+		call(plan, space, planned, e, options, results);
 }

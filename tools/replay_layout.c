@@ -2,14 +2,15 @@
 /*
  * Layouts: lines in the manner of /proc/PID/maps, and the comparison at the end of a process.
  *
- * Both sides are turned into runs of pages with the same attributes (r, w, x, and s or p),
- * neighbours joined: Linux keeps neighbours apart for reasons that the replay doesn't have (files,
- * names, anon_vma), and those are no difference. The replay maps everything private; which mapping
- * was shared is taken from its shadow.
+ * Both sides are turned into runs of pages with the same attributes (r, w, x, and s or p) that show
+ * a file from some offset on, or no file; neighbours are joined: Linux keeps some apart for reasons
+ * that the replay doesn't have (names, anon_vma), and those are no difference. A file is told by
+ * its inode: what it is called may have changed since it was mapped.
  */
 #include "replay.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,10 @@
 struct run {
 	uint64_t start, end;
 	unsigned attributes;
+	uint32_t file;	 /* as file_shown says */
+	uint64_t offset; /* of the start in the file */
+	uint64_t inode;	 /* and name: for people */
+	const char *name;
 };
 
 struct runs {
@@ -50,12 +55,24 @@ unsigned layout_flags(const struct trace_event *e)
 	return SHADOW_FILE;
 }
 
-static void add(struct runs *r, uint64_t start, uint64_t end, unsigned attributes)
+/* Whether one run may go on as the other: at this address, which both hold or touch. */
+static bool alike(const struct run *a, const struct run *b, uint64_t at)
+{
+	if (a->attributes != b->attributes)
+		return false;
+	if (a->file == FILE_ANY || b->file == FILE_ANY)
+		return true;
+	return a->file == b->file && (a->file == REPLAY_NONE ||
+				      a->offset + (at - a->start) == b->offset + (at - b->start));
+}
+
+static void add(struct runs *r, const struct run *run)
 {
 	struct run *last = r->count ? &r->runs[r->count - 1] : NULL;
 
-	if (last && last->end == start && last->attributes == attributes) {
-		last->end = end;
+	if (last && last->end == run->start && last->file == run->file && last->file != FILE_ANY &&
+	    alike(last, run, run->start)) {
+		last->end = run->end;
 		return;
 	}
 	if (r->count == r->room) {
@@ -69,50 +86,77 @@ static void add(struct runs *r, uint64_t start, uint64_t end, unsigned attribute
 		r->runs = bigger;
 		r->room = room;
 	}
-	r->runs[r->count++] = (struct run){ start, end, attributes };
+	r->runs[r->count++] = *run;
 }
 
 static void recorded_runs(struct runs *r, const struct plan *plan, const struct space *space)
 {
 	for (uint32_t i = space->final; i != REPLAY_END; i = plan->events[i].next) {
 		const struct trace_event *e = &plan->trace->events[plan->events[i].event];
-		uint64_t start, end;
+		struct run run = {
+			.attributes = (unsigned)(e->prot & 7) |
+				      (e->flags & TRACE_MAP_SHARED ? RUN_SHARED : 0),
+			.file = file_shown(plan, e),
+			.inode = e->inode,
+			.name = e->name,
+		};
 
-		if (layout_range(e, &start, &end))
-			add(r, start, end,
-			    (unsigned)(e->prot & 7) |
-				    (e->flags & TRACE_MAP_SHARED ? RUN_SHARED : 0));
+		if (!layout_range(e, &run.start, &run.end))
+			continue;
+		run.offset = e->offset + (run.start - e->address);
+		add(r, &run);
 	}
 }
 
-static void replayed_runs(struct runs *r, const struct space *space)
+/* What a VMA shows, as file_shown. */
+static uint32_t replayed_file(const struct plan *plan, const struct quire_vma_info *vma)
 {
-	const struct shadow *shadow = &space->shadow;
+	if (!vma->object)
+		return REPLAY_NONE;
+	for (uint32_t f = 0; f < plan->file_count; f++)
+		if (plan->files[f].object == vma->object)
+			return f;
+	return FILE_SHARED;
+}
+
+static void replayed_runs(struct runs *r, const struct plan *plan, const struct space *space)
+{
 	struct quire_vma_info vma = { 0 };
 
 	while (quire_vma_find(space->mm, vma.end, &vma) == 0) {
-		uint64_t at = vma.start;
+		struct run run = {
+			.start = vma.start,
+			.end = vma.end,
+			.attributes = (unsigned)(vma.prot & 7) | (vma.shared ? RUN_SHARED : 0),
+			.file = replayed_file(plan, &vma),
+			.offset = vma.offset,
+			.name = "",
+		};
 
-		for (uint32_t i = shadow_find(shadow, at); at < vma.end; i++) {
-			const struct segment *s = &shadow->segments[i];
-			uint64_t end = s->end < vma.end ? s->end : vma.end;
-			bool shared = s->state == SHADOW_MAPPED && (s->flags & SHADOW_SHARED);
-
-			add(r, at, end, (unsigned)(vma.prot & 7) | (shared ? RUN_SHARED : 0));
-			at = end;
+		if (run.file < plan->file_count) {
+			run.inode = plan->files[run.file].inode;
+			run.name = plan->files[run.file].name;
+		} else if (run.file == FILE_SHARED) {
+			run.name = "[shared memory]";
 		}
+		add(r, &run);
 	}
 }
 
-static const char *attributes_text(char text[9], const struct run *run, uint64_t at)
+#define SHOWN 72
+
+/* As /proc/PID/maps shows it. */
+static const char *run_text(char text[SHOWN], const struct run *run, uint64_t at)
 {
 	if (!run || run->start > at)
 		return "nothing";
-	text[0] = run->attributes & QUIRE_PROT_READ ? 'r' : '-';
-	text[1] = run->attributes & QUIRE_PROT_WRITE ? 'w' : '-';
-	text[2] = run->attributes & QUIRE_PROT_EXEC ? 'x' : '-';
-	text[3] = run->attributes & RUN_SHARED ? 's' : 'p';
-	text[4] = 0;
+	snprintf(text, SHOWN, "%c%c%c%c %" PRIx64 " %" PRIu64 "%s%.36s",
+		 run->attributes & QUIRE_PROT_READ ? 'r' : '-',
+		 run->attributes & QUIRE_PROT_WRITE ? 'w' : '-',
+		 run->attributes & QUIRE_PROT_EXEC ? 'x' : '-',
+		 run->attributes & RUN_SHARED ? 's' : 'p',
+		 run->file == REPLAY_NONE ? 0 : run->offset + (at - run->start), run->inode,
+		 *run->name ? " " : "", run->name);
 	return text;
 }
 
@@ -137,7 +181,7 @@ static void compare(const struct space *space, const struct runs *linux_runs,
 		const struct run *x = a != a_end ? a : NULL, *y = b != b_end ? b : NULL;
 		bool in_x, in_y;
 		uint64_t end = UINT64_MAX;
-		char x_text[9], y_text[9];
+		char x_text[SHOWN], y_text[SHOWN];
 
 		if (at < (x ? x->start : UINT64_MAX) && at < (y ? y->start : UINT64_MAX))
 			at = x && (!y || x->start < y->start) ? x->start : y->start;
@@ -147,7 +191,7 @@ static void compare(const struct space *space, const struct runs *linux_runs,
 			end = in_x ? x->end : x->start;
 		if (y && (in_y ? y->end : y->start) < end)
 			end = in_y ? y->end : y->start;
-		if (in_x && in_y && x->attributes == y->attributes)
+		if (in_x && in_y && alike(x, y, at))
 			;
 		else if (unknown(&space->shadow, at, end))
 			results->unexplained++;
@@ -155,8 +199,8 @@ static void compare(const struct space *space, const struct runs *linux_runs,
 			replay_disagree(results, line,
 					"final layout of %d: %" PRIx64 "-%" PRIx64
 					" is %s, on Linux %s",
-					space->pid, at, end, attributes_text(y_text, y, at),
-					attributes_text(x_text, x, at));
+					space->pid, at, end, run_text(y_text, y, at),
+					run_text(x_text, x, at));
 		at = end;
 		if (a != a_end && a->end <= at)
 			a++;
@@ -170,7 +214,7 @@ void replay_layout(const struct plan *plan, const struct space *space, struct re
 	struct runs linux_runs = { 0 }, quire_runs = { 0 };
 
 	recorded_runs(&linux_runs, plan, space);
-	replayed_runs(&quire_runs, space);
+	replayed_runs(&quire_runs, plan, space);
 	if (linux_runs.failed || quire_runs.failed)
 		replay_disagree(results, 0, "no memory to compare the layout of %d", space->pid);
 	else

@@ -56,15 +56,15 @@ static uint64_t plan_time_of_next(const struct planner *p, uint32_t event)
  * => missing, though the kernel had faulted on it: it may do that where it must not sleep, give up,
  * and fault again
  */
-static enum entry recorded_entry(const struct trace_event *e, const struct space *space,
-				 const struct page *before)
+static enum entry recorded_entry(const struct plan *plan, const struct trace_event *e,
+				 const struct space *space, const struct page *before)
 {
 	bool first = before->position == 0;
 
 	if (!e->known)
 		return ENTRY_ANY;
 	if (e->error & 1)
-		return first && may_be_filled(space, e->address) ? ENTRY_ANY : ENTRY_PRESENT;
+		return first && may_be_filled(plan, space, e->address) ? ENTRY_ANY : ENTRY_PRESENT;
 	return !first && before->kernel ? ENTRY_ANY : ENTRY_MISSING;
 }
 
@@ -82,7 +82,8 @@ static bool plan_entry(struct planner *p, uint32_t event, uint32_t position, str
 
 	if (!page)
 		return false;
-	planned->entry = (uint8_t)recorded_entry(e, &p->plan->spaces[planned->space], page);
+	planned->entry = (uint8_t)recorded_entry(p->plan, e, &p->plan->spaces[planned->space],
+						 page);
 	if (page->position == 0) {
 		p->page_count++;
 	} else if (page->task != planned->task && e->time < page->until) {
@@ -108,7 +109,7 @@ bool plan_fault(struct planner *p, uint32_t event, uint32_t task)
 	struct space *space = &p->plan->spaces[p->plan->tasks[task].space];
 	const struct segment *s = &space->shadow.segments[shadow_find(&space->shadow, e->address)];
 	bool early = p->early[event / 8] >> event % 8 & 1;
-	enum expect expect = early ? SKIP_UNEXPLAINED : fault_expect(space, e);
+	enum expect expect = early ? SKIP_UNEXPLAINED : fault_expect(p->plan, space, e);
 	bool compare = expect == EXPECT_DONE && s->state == SHADOW_MAPPED &&
 		       !(s->flags & (SHADOW_FILE | SHADOW_UNSURE));
 	struct wait wait = { 0 };
@@ -125,6 +126,11 @@ bool plan_fault(struct planner *p, uint32_t event, uint32_t task)
 	/* Where a stack grows, what it grows from tells the rights. */
 	planned->access = (uint8_t)fault_access(
 		e, s->state == SHADOW_FREE && s->end != UINT64_MAX ? s[1].prot : s->prot);
+	if (s->file != REPLAY_NONE && s->state == SHADOW_MAPPED) {
+		planned->file = s->file;
+		planned->page = segment_page(s, e->address);
+		p->plan->files[s->file].faults++;
+	}
 	if (compare) {
 		wait = (struct wait){ planned->wait_task, planned->wait_for };
 		if (!plan_entry(p, event, position, &wait))
@@ -245,7 +251,7 @@ static bool end_call(struct planner *p, struct open_call *call)
 	const struct trace_event *e = &p->trace->events[call->event];
 	struct space *space = &p->plan->spaces[call->space];
 	struct wait wait = earlier_calls(space, call);
-	enum expect expect = call_expect(space, e);
+	enum expect expect = call_expect(p->plan, space, e);
 	uint32_t position;
 
 	wait = wait_both(wait, (struct wait){ REPLAY_ALL, call->fault });
@@ -259,7 +265,7 @@ static bool end_call(struct planner *p, struct open_call *call)
 		space->brk_call = position;
 	}
 	p->plan->pages += filled_pages(e);
-	return call_apply(space, e, expect, position, call->task) || plan_no_memory(p);
+	return call_apply(p->plan, space, e, expect, position, call->task) || plan_no_memory(p);
 }
 
 /* Calls in progress that take memory away where this one put something have taken effect before it.
@@ -295,7 +301,7 @@ bool plan_end_calls(struct planner *p, uint64_t time)
 		struct open_call call = heap_take(p, 0);
 		const struct trace_event *e = &p->trace->events[call.event];
 
-		if (call_collides(&p->plan->spaces[call.space], e) &&
+		if (call_collides(p->plan, &p->plan->spaces[call.space], e) &&
 		    !end_removals(p, call.space, e))
 			return false;
 		if (!end_call(p, &call))

@@ -14,7 +14,8 @@
  *                 that was surely over
  *   a call        calls on its range that have lower positions; faults in its range that came
  *                 before it began; if it is a brk, the brk before it
- *   a fork        everything in the space that has a lower position
+ *   a fork        everything in the space that has a lower position; so does a change of a file's
+ *                 size
  *   a first event the event that made the task; the exec or fork that made the space
  *
  * So calls overlap wherever nothing but chance ordered them, faults of different tasks are free,
@@ -37,6 +38,7 @@
 #include <string.h>
 
 #define SEGMENTS_TOTAL_MAX (8u << 20) /* copied by forks, in all */
+#define READAHEAD 64u		      /* pages that a fault on a file may fetch, at most */
 
 /* ---- Looking ahead ---- */
 
@@ -205,6 +207,23 @@ static bool plan_final(struct planner *p, uint32_t event, uint32_t task)
 	return true;
 }
 
+/* A file gets another size: like a fork it comes after all that was before, and before all that
+ * comes after. */
+static bool plan_resize(struct planner *p, uint32_t event, uint32_t task)
+{
+	const struct trace_event *e = &p->trace->events[event];
+	struct file *file = file_of(p->plan, e);
+	struct space *space = &p->plan->spaces[p->plan->tasks[task].space];
+	struct wait wait = { REPLAY_ALL, space->last };
+
+	if (!file || !file->mapped || file->size == file_size(e))
+		return true;
+	file->size = file_size(e);
+	space->begin = plan_place(p, event, task, EXPECT_RESULT, wait);
+	space->begin_task = task;
+	return space->begin != 0;
+}
+
 static bool plan_event(struct planner *p, uint32_t event)
 {
 	const struct trace_event *e = &p->trace->events[event];
@@ -229,8 +248,8 @@ static bool plan_event(struct planner *p, uint32_t event)
 		return plan_layout(p, event, task);
 	case TRACE_FINAL:
 		return plan_final(p, event, task);
-	case TRACE_FILE: /* for readers; mappings of files are replayed as anonymous ones */
-		return true;
+	case TRACE_FILE:
+		return plan_resize(p, event, task);
 	default:
 		return plan_call(p, event, task);
 	}
@@ -251,6 +270,20 @@ static bool allocate(struct planner *p)
 	       plan_no_memory(p);
 }
 
+/* Pages of files that may be in memory: readahead fetches more than is asked for. */
+static uint64_t cached_pages(const struct plan *plan)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t f = 0; f < plan->file_count; f++) {
+		const struct file *file = &plan->files[f];
+		uint64_t pages = file_pages(file->most);
+
+		sum += pages < file->faults * READAHEAD ? pages : file->faults * READAHEAD;
+	}
+	return sum;
+}
+
 bool plan_make(struct plan *plan, const struct trace *trace, char *message, size_t size)
 {
 	struct planner p = { .plan = plan, .trace = trace };
@@ -260,10 +293,12 @@ bool plan_make(struct plan *plan, const struct trace *trace, char *message, size
 	if (trace->count >= REPLAY_ALL - 1)
 		ok = plan_fail(&p, "too many events");
 	else
-		ok = allocate(&p) && look_ahead(&p);
+		ok = allocate(&p) && look_ahead(&p) &&
+		     (files_collect(plan) || plan_fail(&p, "not enough memory, or too many files"));
 	for (size_t i = 0; ok && i < trace->count; i++)
 		ok = plan_event(&p, (uint32_t)i);
 	ok = ok && plan_end_calls(&p, UINT64_MAX);
+	plan->pages += cached_pages(plan);
 	free(p.next_own);
 	free(p.clones);
 	free(p.early);
@@ -286,5 +321,6 @@ void plan_free(struct plan *plan)
 	free(plan->tasks);
 	free(plan->spaces);
 	free(plan->members);
+	files_free(plan);
 	*plan = (struct plan){ 0 };
 }

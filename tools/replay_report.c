@@ -29,6 +29,29 @@ static uint64_t all_faults(const struct quire_stats *stats)
 	return sum;
 }
 
+/* Faults that gave a page of an object, on a path. */
+static uint64_t object_faults(const struct quire_stats *stats, enum quire_path path)
+{
+	return stats->faults[path][QUIRE_KIND_OBJECT_READ] +
+	       stats->faults[path][QUIRE_KIND_OBJECT_WRITE] +
+	       stats->faults[path][QUIRE_KIND_OBJECT_COPY];
+}
+
+static uint64_t all_object_faults(const struct quire_stats *stats)
+{
+	uint64_t sum = 0;
+
+	for (unsigned path = 0; path < QUIRE_PATH_COUNT; path++)
+		sum += object_faults(stats, (enum quire_path)path);
+	return sum;
+}
+
+/* What is wrong with a file, or NULL. */
+static const char *file_trouble(const struct file *file)
+{
+	return file->why ? file->why : file->changed ? "changed meanwhile" : NULL;
+}
+
 /* ---- JSON ---- */
 
 static void json_string(const char *text)
@@ -87,6 +110,23 @@ static void json_disagreements(const struct results *r)
 	printf("%s],\n", r->shown_count ? "\n  " : "");
 }
 
+static void json_files(const struct plan *plan)
+{
+	unsigned shown = 0;
+
+	printf("  \"file_troubles\": [");
+	for (uint32_t f = 0; f < plan->file_count && shown < REPLAY_SHOWN; f++) {
+		const char *why = file_trouble(&plan->files[f]);
+
+		if (!why)
+			continue;
+		printf("%s\n    {\"name\": ", shown++ ? "," : "");
+		json_string(plan->files[f].name);
+		printf(", \"why\": \"%s\"}", why);
+	}
+	printf("%s],\n", shown ? "\n  " : "");
+}
+
 static void report_json(const struct plan *plan, const struct replay_options *options,
 			const struct results *r)
 {
@@ -106,9 +146,15 @@ static void report_json(const struct plan *plan, const struct replay_options *op
 	json_counters("retries", &r->stats, QUIRE_RETRY_VMA, QUIRE_CLASSIC_OFF);
 	json_counters("classic", &r->stats, QUIRE_CLASSIC_OFF, QUIRE_LEAF_CONTENDED);
 	json_counters("counters", &r->stats, QUIRE_LEAF_CONTENDED, QUIRE_COUNTER_COUNT);
+	json_number("file_faults", all_object_faults(&r->stats));
+	json_number("file_faults_speculative", object_faults(&r->stats, QUIRE_PATH_SPECULATIVE));
+	json_number("files", r->mapped_files);
+	json_number("stand_ins", r->stand_ins);
+	json_files(plan);
 	json_number("compared", r->compared);
 	json_number("entries_compared", r->entries);
 	json_number("layouts_compared", r->layouts);
+	json_number("contents_compared", r->contents);
 	json_number("races", r->races);
 	json_number("unexplained", r->unexplained);
 	json_number("unreplayable", r->unreplayable);
@@ -167,6 +213,28 @@ static void text_paths(const struct quire_stats *stats)
 	}
 }
 
+static void text_files(const struct plan *plan, const struct results *r)
+{
+	uint64_t faults = all_object_faults(&r->stats);
+	unsigned shown = 0;
+
+	printf("%-14s%" PRIu64, "file faults", faults);
+	if (faults)
+		printf(" (%.2f %% speculative)",
+		       100.0 * (double)object_faults(&r->stats, QUIRE_PATH_SPECULATIVE) /
+			       (double)faults);
+	printf("\n%-14s%" PRIu32 ", %" PRIu32 " of them stand-ins of zeros\n", "files",
+	       r->mapped_files, r->stand_ins);
+	for (uint32_t f = 0; f < plan->file_count; f++) {
+		const char *why = file_trouble(&plan->files[f]);
+
+		if (why && shown++ < REPLAY_SHOWN)
+			printf("  %.200s %s\n", plan->files[f].name, why);
+	}
+	if (shown > REPLAY_SHOWN)
+		printf("  ... and %u more\n", shown - REPLAY_SHOWN);
+}
+
 static void text_disagreements(const struct results *r)
 {
 	printf("%-14s%" PRIu64 "\n", "disagreements", r->disagreements);
@@ -194,8 +262,10 @@ static void report_text(const struct plan *plan, const struct replay_options *op
 	text_counters("retries", &r->stats, QUIRE_RETRY_VMA, QUIRE_CLASSIC_OFF);
 	text_counters("classic", &r->stats, QUIRE_CLASSIC_OFF, QUIRE_LEAF_CONTENDED);
 	text_counters("waits", &r->stats, QUIRE_RANGE_WAIT_FAULT, QUIRE_RANGE_WAIT_WRITER + 1);
-	printf("%-14s%" PRIu64 " events, %" PRIu64 " entries, %" PRIu64 " final layouts\n",
-	       "compared", r->compared, r->entries, r->layouts);
+	text_files(plan, r);
+	printf("%-14s%" PRIu64 " events, %" PRIu64 " entries, %" PRIu64 " pages of files, %" PRIu64
+	       " final layouts\n",
+	       "compared", r->compared, r->entries, r->contents, r->layouts);
 	printf("%-14s%" PRIu64 " races, %" PRIu64 " unexplained, %" PRIu64 " unreplayable",
 	       "not judged", r->races, r->unexplained, r->unreplayable);
 	if (r->lost)

@@ -335,7 +335,7 @@ static uint64_t leaked(const struct quire_memory_stats *before, unsigned cpus)
 	quire_memory_stats(&after);
 	quire_stats(NULL, &stats);
 	kept = before->free > after.free ? before->free - after.free : 0;
-	return stats.anonymous + stats.tables + stats.vmas + after.deferred +
+	return stats.anonymous + stats.object_pages + stats.tables + stats.vmas + after.deferred +
 	       (kept > (uint64_t)cpus * STOCK_MAX ? kept : 0);
 }
 
@@ -354,6 +354,7 @@ static void take_stock(struct plan *plan, struct results *results,
 			quire_mm_destroy(plan->spaces[i].mm);
 			plan->spaces[i].mm = NULL;
 		}
+	files_end(plan, results);
 	quire_barrier(0);
 	finding = quire_validate(NULL);
 	if (finding && !results->validator[0])
@@ -384,6 +385,7 @@ static bool run_plan(struct run *run, unsigned cpus, char *message, size_t size)
 	struct quire_soft_cpu *cpu = quire_soft_attach(cpus);
 	struct quire_memory_stats before;
 	uint64_t start;
+	int error;
 	bool ok;
 
 	if (!cpu) {
@@ -393,9 +395,12 @@ static bool run_plan(struct run *run, unsigned cpus, char *message, size_t size)
 	quire_soft_enter(cpu);
 	quire_memory_stats(&before);
 	ready_tasks(run);
-	ok = begin_spaces(run->plan, run->options);
+	error = files_begin(run->plan);
+	ok = !error && begin_spaces(run->plan, run->options);
 	quire_soft_leave(cpu);
-	if (!ok)
+	if (error)
+		snprintf(message, size, "can't make objects of the files: error %d", -error);
+	else if (!ok)
 		snprintf(message, size, "not enough guest memory for the first address space");
 	start = now();
 	if (ok && !run_workers(run, cpus)) {

@@ -26,7 +26,8 @@ bool shadow_init(struct shadow *shadow, enum shadow_state state)
 	if (!shadow->segments)
 		return false;
 	shadow->count = 1;
-	shadow->segments[0] = (struct segment){ .end = UINT64_MAX, .state = (uint8_t)state };
+	shadow->segments[0] =
+		(struct segment){ .end = UINT64_MAX, .state = (uint8_t)state, .file = REPLAY_NONE };
 	return true;
 }
 
@@ -101,6 +102,7 @@ bool shadow_cut(struct shadow *shadow, uint64_t start, uint64_t end, uint32_t *f
 static bool alike(const struct segment *a, const struct segment *b)
 {
 	return a->state == b->state && a->prot == b->prot && a->flags == b->flags &&
+	       a->file == b->file && (a->file == REPLAY_NONE || a->origin == b->origin) &&
 	       a->open == b->open && a->call == b->call && a->call_task == b->call_task;
 }
 

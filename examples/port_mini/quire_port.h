@@ -45,6 +45,7 @@ static inline unsigned pte_key(pte e) { (void)e; return 0; }
 static inline pte pte_accessed(pte e) { return e | 1u << 4; }
 static inline pte pte_dirty(pte e) { return e | 1u << 5; }
 static inline pte pte_table(uint64_t pfn) { return pfn << 12 | 1u << 7; }
+static inline pte pte_special(pte e) { return e | 1u << 9; }
 static inline pte pte_busy(uint64_t cookie) { return cookie << 12 | 1u << 8; }
 static inline bool pte_is_mapped(pte e) { return MINI_BIT(e, 0); }
 static inline bool pte_is_accessed(pte e) { return MINI_BIT(e, 4); }
@@ -52,6 +53,9 @@ static inline bool pte_is_dirty(pte e) { return MINI_BIT(e, 5); }
 static inline bool pte_is_huge(pte e) { return MINI_BIT(e, 6); }
 static inline bool pte_is_table(pte e) { return MINI_BIT(e, 7); }
 static inline bool pte_is_busy(pte e) { return MINI_BIT(e, 8); }
+static inline bool pte_is_special(pte e) { return MINI_BIT(e, 9); }
+static inline bool port_away(void) { return false; }
+static inline void port_back(bool inside) { (void)inside; }
 /* clang-format on */
 
 int port_space_init(struct port_space *space, uint64_t root_pfn, unsigned levels);

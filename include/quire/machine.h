@@ -39,7 +39,7 @@ int quire_init(const struct quire_config *config);
 /*
  * => no other CPU is online.
  * Returns 0, after which all memory is the caller's again and quire_init may be called anew;
- * -QUIRE_EBUSY: address spaces exist.
+ * -QUIRE_EBUSY: address spaces or objects exist.
  */
 int quire_exit(void);
 

@@ -2,7 +2,7 @@
 /*
  * Address spaces. Each call means what the Linux call of the same name means (man section 2), takes
  * the same flags, checks in the same order and returns the same errors, negative; a call that fails
- * on its arguments has changed nothing. Memory is private and anonymous in this release.
+ * on its arguments has changed nothing. Files and other objects: quire/object.h.
  *
  * Calls may be made by any number of CPUs at once. In a speculative space those on disjoint ranges
  * run side by side, and a call sleeps only while another one holds an overlapping range; or, to
@@ -63,7 +63,10 @@ void quire_mm_destroy(struct quire_mm *mm);
  */
 int quire_fork(struct quire_mm *parent, struct quire_mm **child);
 
-/* Return an address, or a negative error. MAP_SHARED fails with ENODEV, a file with EBADF. */
+/*
+ * Return an address, or a negative error. Memory is anonymous: MAP_SHARED makes an object for it
+ * (quire_shared_create), which lives as long as it is mapped; without MAP_ANONYMOUS: EBADF.
+ */
 int64_t quire_mmap(struct quire_mm *, uint64_t address, uint64_t length, int prot, int flags);
 int64_t quire_mremap(struct quire_mm *, uint64_t old, uint64_t old_length, uint64_t new_length,
 		     int flags, uint64_t new_address);
@@ -99,6 +102,15 @@ int quire_pkey_free(struct quire_mm *, int key);
  */
 enum quire_verdict quire_fault(struct quire_mm *, uint64_t address, enum quire_access access);
 
+/*
+ * With flags (enum quire_fault_flags), for callers that must not sleep: SPECULATIVE takes the
+ * speculative path alone and holds nothing up; NOWAIT only does not wait for pages of objects to be
+ * fetched. A speculative fault never waits, so both together is a mistake of the caller: the first
+ * such call is reported (QUIRE_NOWAIT_SPECULATIVE), and all are treated as SPECULATIVE.
+ */
+enum quire_verdict quire_fault_with(struct quire_mm *, uint64_t address, enum quire_access access,
+				    unsigned flags);
+
 /* The run-time switch: off, each fault that begins from then on takes the classic path. */
 void quire_mm_set_speculation(struct quire_mm *, bool on);
 void quire_mm_set_limits(struct quire_mm *, const struct quire_limits *limits);
@@ -108,6 +120,8 @@ struct quire_vma_info {
 	uint64_t start, end;
 	int prot, key;
 	bool shared, locked, growsdown, dontfork, wipeonfork, heap, noreserve;
+	const struct quire_object *object; /* for comparison only; NULL: anonymous */
+	uint64_t offset;		   /* of the start in the object */
 };
 /* The first VMA that ends above the address. Returns 0, or -QUIRE_ENOMEM: none. Does not block. */
 int quire_vma_find(struct quire_mm *, uint64_t address, struct quire_vma_info *info);

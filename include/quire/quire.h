@@ -5,6 +5,7 @@
 
 #include <quire/machine.h>
 #include <quire/mm.h>
+#include <quire/object.h>
 #include <quire/stats.h>
 #include <quire/types.h>
 

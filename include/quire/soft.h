@@ -48,6 +48,11 @@ struct quire_soft_config {
 	unsigned nodes;	   /* NUMA nodes: memory and CPUs are split evenly; 0: 1 */
 	unsigned levels;   /* of page tables; 0: 4 */
 	uint64_t stall_ns; /* as quire_config.stall_ns */
+	/*
+	 * Bytes behind the memory that belong to devices of the embedder's: physical addresses from
+	 * `memory` (rounded down to whole pages) on, for quire_device_create. Not Quire's to count.
+	 */
+	uint64_t device_memory;
 };
 
 /*
@@ -57,6 +62,9 @@ struct quire_soft_config {
 int quire_soft_init(const struct quire_soft_config *config);
 /* The reverse. => every thread has detached, every space is destroyed; else -QUIRE_EBUSY. */
 int quire_soft_exit(void);
+
+/* The host's address of a physical one, of memory or of a device; NULL: there is nothing. */
+void *quire_soft_physical(uint64_t physical);
 
 /* One translation: guest address + addend is the host's. A tag is the page's address; 1: none. */
 struct quire_soft_tlb_entry {

@@ -27,7 +27,11 @@ extern "C" {
 	X(ZERO_WRITE, zero_write)   /* write over the zero page: a fresh page */                   \
 	X(COW_COPY, cow_copy)	    /* write to a shared page: a copy */                           \
 	X(COW_REUSE, cow_reuse)	    /* write to a page no longer shared: only rights */            \
-	X(RIGHTS, rights)     /* the entry was narrower than the mapping allows: only rights */    \
+	X(RIGHTS, rights) /* the entry was narrower than the mapping allows: only rights */        \
+	X(OBJECT_READ, object_read)   /* a page of an object, without the right to write */        \
+	X(OBJECT_WRITE, object_write) /* a page of an object, writable: shared */                  \
+	X(OBJECT_COPY, object_copy)   /* a private write to a page of an object: a copy */         \
+	X(DEVICE, device)	      /* a frame of a device */                                    \
 	X(SPURIOUS, spurious) /* nothing to do: another CPU had done it, or a stale translation */ \
 	X(VERDICT, verdict)   /* no access: SIGSEGV, SIGBUS or out of memory */
 
@@ -36,7 +40,9 @@ extern "C" {
 	X(RETRY_VMA, vma_changed)     /* the mapping of this address changed */                    \
 	X(RETRY_TABLE, table_changed) /* the leaf was unhooked, or a table appeared */             \
 	X(RETRY_ENTRY, entry_changed) /* the entry is not the one that was read */                 \
-	X(RETRY_BUSY, entry_busy)     /* another fault is replacing this very entry */
+	X(RETRY_BUSY, entry_busy)     /* another fault is replacing this very entry */             \
+	X(RETRY_PAGE, page_changed)   /* the object's page left the cache, or was cleaned */       \
+	X(RETRY_WAIT, page_waits)     /* the page had to be fetched, or waited for */
 
 /* Why a fault went (on) to the classic path. */
 #define QUIRE_CLASSICS(X)                                                                          \
@@ -47,6 +53,8 @@ extern "C" {
 	X(CLASSIC_PENDING, vma_pending)	    /* a call is about to put this mapping in place */     \
 	X(CLASSIC_RETRIES, retries)	    /* too many retries */                                 \
 	X(CLASSIC_MEMORY, no_memory)	    /* nothing to be had without waiting */                \
+	X(CLASSIC_OBJECT, object_refuses)   /* its object does not allow speculation */            \
+	X(CLASSIC_BUS, beyond_end)	    /* beyond the end of the object, or not readable */    \
 	X(CLASSIC_CONTENDED, vma_contended) /* vma-lock: a writer has or wants the VMA */
 
 #define QUIRE_OTHERS(X)                                                                            \
@@ -60,7 +68,9 @@ extern "C" {
 	X(GROWTHS, stack_growths)	   /* VMAs extended by a fault */                          \
 	X(OOMS, ooms)			   /* OOM verdicts */                                      \
 	X(FLUSHES, flushes)		   /* translation flushes asked of the port */             \
-	X(TABLES_FREED, tables_freed)
+	X(TABLES_FREED, tables_freed)                                                              \
+	X(AROUND, mapped_around) /* pages entered beside the one that was asked */                 \
+	X(NOWAIT_SPECULATIVE, nowait_speculative) /* callers that asked for both */
 
 enum quire_path {
 #define X(name, text) QUIRE_PATH_##name,
@@ -87,6 +97,7 @@ struct quire_stats {
 	uint64_t faults[QUIRE_PATH_COUNT][QUIRE_KIND_COUNT];
 	uint64_t counters[QUIRE_COUNTER_COUNT];
 	uint64_t anonymous;		     /* pages mapped now (the zero page not counted) */
+	uint64_t object_pages;		     /* pages of objects mapped now (devices not counted) */
 	uint64_t tables;		     /* page tables now */
 	uint64_t vmas, mapped, locked, data; /* number; bytes */
 };

@@ -16,15 +16,19 @@
 /* Errors: calls return their negative. */
 enum {
 	QUIRE_EPERM = 1,
+	QUIRE_EIO = 5,
 	QUIRE_EBADF = 9,
 	QUIRE_EAGAIN = 11,
 	QUIRE_ENOMEM = 12,
+	QUIRE_EACCES = 13,
 	QUIRE_EFAULT = 14,
 	QUIRE_EBUSY = 16,
 	QUIRE_EEXIST = 17,
 	QUIRE_ENODEV = 19,
 	QUIRE_EINVAL = 22,
 	QUIRE_ENOSPC = 28,
+	QUIRE_EOVERFLOW = 75,
+	QUIRE_EOPNOTSUPP = 95,
 };
 
 enum {
@@ -39,6 +43,7 @@ enum {
 enum {
 	QUIRE_MAP_SHARED = 0x01,
 	QUIRE_MAP_PRIVATE = 0x02,
+	QUIRE_MAP_SHARED_VALIDATE = 0x03,
 	QUIRE_MAP_FIXED = 0x10,
 	QUIRE_MAP_ANONYMOUS = 0x20,
 	QUIRE_MAP_GROWSDOWN = 0x0100,
@@ -88,6 +93,12 @@ enum {
 	QUIRE_MCL_ONFAULT = 4,
 };
 
+enum {
+	QUIRE_MS_ASYNC = 1,
+	QUIRE_MS_INVALIDATE = 2,
+	QUIRE_MS_SYNC = 4,
+};
+
 /* What a fault wants to do. */
 enum quire_access {
 	QUIRE_READ,
@@ -104,8 +115,17 @@ enum quire_verdict {
 	QUIRE_FAULT_MAPERR,   /* nothing is mapped there (SIGSEGV, SEGV_MAPERR) */
 	QUIRE_FAULT_ACCERR,   /* what is mapped does not allow it (SIGSEGV, SEGV_ACCERR) */
 	QUIRE_FAULT_PKUERR,   /* the protection key does not allow it (SIGSEGV, SEGV_PKUERR) */
-	QUIRE_FAULT_BUS,      /* beyond the end of the object (SIGBUS); not in this release */
+	QUIRE_FAULT_BUS,      /* beyond the end of the object, or it can't be read (SIGBUS) */
 	QUIRE_FAULT_OOM,      /* no memory; nothing has changed, repeating is right */
+	/* Of quire_fault_with alone: */
+	QUIRE_FAULT_WAIT,  /* the page is not there; nothing has changed */
+	QUIRE_FAULT_RETRY, /* only the classic path can say */
+};
+
+/* How quire_fault_with may go about it. */
+enum quire_fault_flags {
+	QUIRE_FAULT_NOWAIT = 1,	     /* don't sleep for a page of an object: QUIRE_FAULT_WAIT */
+	QUIRE_FAULT_SPECULATIVE = 2, /* never sleep for anything: QUIRE_FAULT_RETRY */
 };
 
 /* How the faults of a space make sure of their VMA (docs/design.md). */

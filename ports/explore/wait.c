@@ -5,20 +5,31 @@
  */
 #include "inside.h"
 
-void port_wait(_Atomic uint32_t *word, uint32_t seen)
+bool port_away(void)
 {
-	struct soft_cpu *cpu = soft_self;
-	bool inside = cpu != NULL && at_load(&cpu->inside) != 0;
+	bool inside = soft_self != NULL && at_load(&soft_self->inside) != 0;
 
 	if (inside)
-		soft_go_out(cpu);
+		soft_go_out(soft_self);
+	return inside;
+}
+
+void port_back(bool inside)
+{
+	if (inside)
+		soft_come_in(soft_self);
+}
+
+void port_wait(_Atomic uint32_t *word, uint32_t seen)
+{
+	bool inside = port_away();
+
 	memory_touch(word);
 	memory_drain(self);
 	/* Looked at and gone to sleep in one step, as a futex does it. */
 	if (*(volatile uint32_t *)word == seen)
 		run_sleep(word);
-	if (inside)
-		soft_come_in(cpu);
+	port_back(inside);
 }
 
 void port_wake(_Atomic uint32_t *word)

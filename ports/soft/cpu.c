@@ -11,11 +11,11 @@ static unsigned cpu_count; /* 0: not started */
 static void *arena;
 static size_t arena_size;
 
-static int reserve(uint64_t size)
+static int reserve(uint64_t size, uint64_t device_size)
 {
-	if (size > SIZE_MAX - ARENA_ALIGN)
+	if (size > SIZE_MAX - ARENA_ALIGN || device_size > SIZE_MAX - ARENA_ALIGN - size)
 		return -QUIRE_ENOMEM;
-	arena_size = size + ARENA_ALIGN;
+	arena_size = size + device_size + ARENA_ALIGN;
 	arena = mmap(NULL, arena_size, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (arena == MAP_FAILED)
@@ -23,6 +23,7 @@ static int reserve(uint64_t size)
 	uintptr_t aligned = ((uintptr_t)arena + ARENA_ALIGN - 1) & ~(uintptr_t)(ARENA_ALIGN - 1);
 
 	soft_memory = (unsigned char *)aligned;
+	soft_frames = (size + device_size) / PAGE_SIZE;
 	return 0;
 }
 
@@ -30,6 +31,7 @@ static void release(void)
 {
 	munmap(arena, arena_size);
 	soft_memory = NULL;
+	soft_frames = 0;
 	cpu_count = 0;
 }
 
@@ -46,7 +48,7 @@ int quire_soft_init(const struct quire_soft_config *config)
 		return -QUIRE_EINVAL;
 	if (share == 0)
 		return -QUIRE_ENOMEM;
-	int error = reserve(size);
+	int error = reserve(size, config->device_memory & ~PAGE_MASK);
 
 	if (error != 0)
 		return error;
@@ -85,6 +87,11 @@ int quire_soft_exit(void)
 	if (error == 0)
 		release();
 	return error;
+}
+
+void *quire_soft_physical(uint64_t physical)
+{
+	return physical / PAGE_SIZE < soft_frames ? soft_memory + physical : NULL;
 }
 
 struct quire_soft_cpu *quire_soft_attach(unsigned index)

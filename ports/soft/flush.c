@@ -33,6 +33,7 @@
 #define DROP_SINGLY 32 /* pages; a larger range drops the whole TLB */
 
 unsigned char *soft_memory;
+uint64_t soft_frames;
 unsigned char soft_cpu_nodes[MAX_CPUS];
 struct soft_cpu soft_cpus[MAX_CPUS];
 _Thread_local unsigned soft_cpu_index __attribute__((tls_model("initial-exec")));

@@ -77,8 +77,12 @@ static slot *find(const struct port_space *space, uint64_t address, unsigned *le
 	}
 }
 
-/* The walk. Fills the TLB and returns the host address of the guest's; NULL: a fault. */
-static void *walk(struct quire_soft_cpu *cpu, uint64_t address, enum quire_access access)
+/*
+ * The walk. Fills the TLB and returns the host address of the guest's; NULL: a fault, or (*nothing)
+ * a device's frame where the host has no memory.
+ */
+static void *walk(struct quire_soft_cpu *cpu, uint64_t address, enum quire_access access,
+		  bool *nothing)
 {
 	unsigned level;
 	slot *s = find(&cpu->mm->tables.port, address, &level);
@@ -96,6 +100,9 @@ static void *walk(struct quire_soft_cpu *cpu, uint64_t address, enum quire_acces
 			marked = pte_dirty(marked);
 	} while (marked != e && !at_cas(s, &e, marked));
 
+	*nothing = pte_is_special(marked) && pte_pfn(marked) >= soft_frames;
+	if (*nothing)
+		return NULL;
 	uint64_t inner = address & (table_entry_span(level) - 1);
 	unsigned char *host = (unsigned char *)port_frame(pte_pfn(marked)) + inner;
 
@@ -118,10 +125,13 @@ void *quire_soft_translate_slow(struct quire_soft_cpu *cpu, uint64_t address,
 		return refuse(cpu, address, QUIRE_FAULT_MAPERR);
 	for (;;) {
 		quire_soft_safepoint(cpu);
-		void *host = walk(cpu, address, access);
+		bool nothing = false;
+		void *host = walk(cpu, address, access, &nothing);
 
 		if (host != NULL)
 			return host;
+		if (nothing)
+			return refuse(cpu, address, QUIRE_FAULT_BUS);
 		cpu->faults++;
 		enum quire_verdict verdict = quire_fault(cpu->mm, address, access);
 

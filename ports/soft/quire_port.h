@@ -6,10 +6,10 @@
  *
  * An entry, 64 bits (the layout is near that of x86-64, so that both ports exercise the same core):
  *
- *   63..60  59..52   51..12        11..9      8     7     6     5     4   3     2     1      0
- *   key     0        frame number  kind soft  -     huge  dirty acc.  -   exec  write read   mapped
+ *   63..60  59..52  51..12        11      10, 9  8   7     6     5     4   3     2     1     0
+ *   key     0       frame number  special kind   -   huge  dirty acc.  -   exec  write read  mapped
  *
- * kind (bits 9, 10): 0 a page, 1 a table, 2 busy (not mapped; the cookie in bits 12..51).
+ * kind: 0 a page, 1 a table, 2 busy (not mapped; the cookie in bits 12..51).
  */
 #ifndef QUIRE_SOFT_PORT_H
 #define QUIRE_SOFT_PORT_H
@@ -29,6 +29,7 @@
 #define SOFT_HUGE 0x080ull
 #define SOFT_TABLE 0x200ull
 #define SOFT_BUSY 0x400ull
+#define SOFT_SPECIAL 0x800ull
 #define SOFT_PFN 0x000ffffffffff000ull
 #define SOFT_KEY_SHIFT 60
 
@@ -43,6 +44,7 @@ struct port_space {
 };
 
 extern unsigned char *soft_memory; /* frame 0 */
+extern uint64_t soft_frames;	   /* that lie there: memory, then that of devices */
 extern _Thread_local unsigned soft_cpu_index __attribute__((tls_model("initial-exec")));
 extern unsigned char soft_cpu_nodes[MAX_CPUS];
 /* This CPU's word that is not 0 while a flush waits for it, or a word that is always 0. */
@@ -159,6 +161,16 @@ static inline bool pte_is_huge(pte e)
 	return (e & SOFT_HUGE) != 0;
 }
 
+static inline pte pte_special(pte e)
+{
+	return e | SOFT_SPECIAL;
+}
+
+static inline bool pte_is_special(pte e)
+{
+	return (e & SOFT_SPECIAL) != 0;
+}
+
 static inline pte pte_busy(uint64_t cookie)
 {
 	return cookie << 12 | SOFT_BUSY;
@@ -180,6 +192,8 @@ void port_space_exit(struct port_space *space);
 void port_flush(struct port_space *space, uint64_t start, uint64_t end, bool tables);
 void port_wait(_Atomic uint32_t *word, uint32_t seen);
 void port_wake(_Atomic uint32_t *word);
+bool port_away(void);
+void port_back(bool inside);
 void port_pause(unsigned turn);
 uint64_t port_clock(void);
 _Noreturn void port_panic(const char *file, int line, const char *what);

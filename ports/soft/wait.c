@@ -16,17 +16,28 @@
 
 #define SPIN_TURNS 64 /* of a wait, before the host is offered its processor back */
 
-void port_wait(_Atomic uint32_t *word, uint32_t seen)
+bool port_away(void)
 {
-	struct soft_cpu *cpu = soft_self;
-	bool inside = cpu != NULL && at_load(&cpu->inside) != 0;
+	bool inside = soft_self != NULL && at_load(&soft_self->inside) != 0;
 
 	if (inside)
-		soft_go_out(cpu);
+		soft_go_out(soft_self);
+	return inside;
+}
+
+void port_back(bool inside)
+{
+	if (inside)
+		soft_come_in(soft_self);
+}
+
+void port_wait(_Atomic uint32_t *word, uint32_t seen)
+{
+	bool inside = port_away();
+
 	/* All its errors (a signal, a word that has changed) mean: look again. */
 	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
-	if (inside)
-		soft_come_in(cpu);
+	port_back(inside);
 }
 
 void port_wake(_Atomic uint32_t *word)

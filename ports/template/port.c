@@ -56,6 +56,20 @@ void port_wait(_Atomic uint32_t *word, uint32_t seen)
 	port_pause(0);
 }
 
+/*
+ * Fill in, where a CPU is a thread of a host: until port_back(true) flushes don't wait for this
+ * CPU, which uses no translation meanwhile.
+ */
+bool port_away(void)
+{
+	return false;
+}
+
+void port_back(bool inside)
+{
+	(void)inside;
+}
+
 /* Fill in: wake all who sleep on the word. Use its address only: the word may be gone. */
 void port_wake(_Atomic uint32_t *word)
 {

@@ -35,6 +35,7 @@ int memcmp(const void *a, const void *b, size_t size);
 #define ENTRY_HUGE 0x080ull
 #define ENTRY_TABLE 0x200ull
 #define ENTRY_BUSY 0x400ull
+#define ENTRY_SPECIAL 0x800ull
 #define ENTRY_PFN 0x000ffffffffff000ull
 
 /* Fill in: what the port keeps of an address space: root, ASID, the set of CPUs that run it. */
@@ -157,6 +158,17 @@ static inline bool pte_is_huge(pte e)
 	return (e & ENTRY_HUGE) != 0;
 }
 
+/* Fill in: a bit that the hardware ignores. */
+static inline pte pte_special(pte e)
+{
+	return e | ENTRY_SPECIAL;
+}
+
+static inline bool pte_is_special(pte e)
+{
+	return (e & ENTRY_SPECIAL) != 0;
+}
+
 /* Fill in: 40 bits of cookie in an entry that the hardware takes for not present. */
 static inline pte pte_busy(uint64_t cookie)
 {
@@ -174,6 +186,8 @@ void port_flush(struct port_space *space, uint64_t start, uint64_t end, bool tab
 bool port_key_allows(unsigned key, bool write);
 void port_wait(_Atomic uint32_t *word, uint32_t seen);
 void port_wake(_Atomic uint32_t *word);
+bool port_away(void);
+void port_back(bool);
 void port_pause(unsigned turn);
 uint64_t port_clock(void);
 _Noreturn void port_panic(const char *file, int line, const char *what);

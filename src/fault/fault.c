@@ -16,6 +16,9 @@
  * Holding nothing across a wait: for memory, the section and the range are left, deferred frees are
  * waited for, and the fault begins anew; what was prepared travels along in struct fault.
  *
+ * For a page of an object the fault leaves everything in the same way, but for a reference to the
+ * object, has the page fetched, and begins anew: speculatively, where it was so.
+ *
  * The baselines share all of this but for how they make sure of the VMA: `classic` holds the
  * space's lock shared; `vma-lock` holds the VMA's lock shared, and the space's if it can't have
  * that.
@@ -25,6 +28,7 @@
 #include "space/space.h"
 
 #define SPECULATIVE_TRIES 8
+#define RECLAIM 64 /* frames, where memory is short */
 #define MEMORY_TRIES 3
 #define MEMORY_WAIT_NS 100000000ull
 
@@ -100,13 +104,22 @@ static enum outcome search(struct fault *f)
 	return FAULT_OK;
 }
 
+/* Does what is mapped allow this path? (An object has to say so: H53, lineage 13.) */
+static bool opted_in(const struct vma *vma, enum quire_path path)
+{
+	return path == QUIRE_PATH_CLASSIC || !vma->mapping ||
+	       vma->mapping->object->caps & QUIRE_CAN_FAULT;
+}
+
 /* => in a section */
-static enum outcome look_up(struct fault *f)
+static enum outcome look_up(struct fault *f, enum quire_path path)
 {
 	enum outcome outcome = cached(f) ? FAULT_OK : search(f);
 
 	if (outcome == FAULT_OK && unlikely(!fault_allowed(f->vma, f->access)))
 		return classic(f, QUIRE_CLASSIC_ACCESS);
+	if (outcome == FAULT_OK && unlikely(!opted_in(f->vma, path)))
+		return classic(f, QUIRE_CLASSIC_OBJECT);
 	return outcome;
 }
 
@@ -115,7 +128,7 @@ static enum outcome attempt(struct fault *f, enum quire_path path)
 	enum outcome outcome;
 
 	section_enter();
-	outcome = look_up(f);
+	outcome = look_up(f, path);
 	if (likely(outcome == FAULT_OK))
 		outcome = fault_resolve(f);
 	if (likely(outcome == FAULT_OK))
@@ -148,7 +161,7 @@ static enum outcome vma_locked(struct fault *f)
 	enum outcome outcome;
 
 	section_enter();
-	outcome = look_up(f);
+	outcome = look_up(f, QUIRE_PATH_VMA_LOCK);
 	if (outcome == FAULT_OK) {
 		if (vma_try_read(f->vma)) {
 			/* Acquire: pairs with fork's end. The count came first: full barrier. */
@@ -172,7 +185,9 @@ static enum quire_verdict verdict(struct fault *f)
 	enum quire_verdict verdict = QUIRE_FAULT_MAPERR;
 
 	section_enter();
-	if (f->reason == QUIRE_CLASSIC_ACCESS) {
+	if (f->reason == QUIRE_CLASSIC_BUS) {
+		verdict = QUIRE_FAULT_BUS;
+	} else if (f->reason == QUIRE_CLASSIC_ACCESS) {
 		struct vma *vma = tree_find(&f->mm->tree, f->address);
 		bool by_key = vma && (f->access == QUIRE_WRITE
 					      ? (vma->flags & VMA_WRITE) != 0
@@ -217,7 +232,48 @@ static enum quire_verdict out_of_memory(struct fault *f)
 	return QUIRE_FAULT_OOM;
 }
 
-static enum quire_verdict resolve_classic(struct fault *f, enum quire_counter reason)
+/*
+ * Have what the fault needs of an object.
+ * => holding nothing but the reference, which is given back. FAULT_OK: begin anew; FAULT_MEMORY
+ */
+static enum outcome wait_for_object(struct fault *f)
+{
+	struct quire_object *object = f->object;
+
+	f->object = NULL;
+	f->failed = object;
+	f->error = f->mkwrite ? page_mkwrite(object, f->index) : page_fetch(object, f->index);
+	quire_object_put(object);
+	section_enter();
+	f->reason = QUIRE_RETRY_WAIT;
+	failed(f);
+	section_leave();
+	if (f->error != -QUIRE_ENOMEM)
+		return FAULT_OK;
+	f->error = 0;
+	return FAULT_MEMORY;
+}
+
+/* The fault is not to sleep for the object: it gives its ticket back, not even releasing it. */
+static enum quire_verdict give_up_waiting(struct fault *f)
+{
+	section_enter();
+	object_put_later(f->object);
+	section_leave();
+	f->object = NULL;
+	return QUIRE_FAULT_WAIT;
+}
+
+/* Wait for memory, holding nothing. Returns whether it is worth another try. */
+static bool wait_for_memory(void)
+{
+	bool reclaimed = object_reclaim(RECLAIM) > 0;
+
+	return grace_barrier(MEMORY_WAIT_NS) || reclaimed;
+}
+
+static enum quire_verdict resolve_classic(struct fault *f, enum quire_counter reason,
+					  unsigned flags)
 {
 	enum quire_verdict result = QUIRE_FAULT_DONE;
 	unsigned waits = 0;
@@ -232,7 +288,11 @@ static enum quire_verdict resolve_classic(struct fault *f, enum quire_counter re
 		enum outcome outcome = classic_round(f, &result);
 		int error = 0;
 
-		if (outcome == FAULT_CLASSIC && f->reason == QUIRE_CLASSIC_GROWTH) {
+		if (outcome == FAULT_WAIT) {
+			if (flags & QUIRE_FAULT_NOWAIT)
+				return give_up_waiting(f);
+			outcome = wait_for_object(f);
+		} else if (outcome == FAULT_CLASSIC && f->reason == QUIRE_CLASSIC_GROWTH) {
 			error = space_grow_stack(f->mm, f->address);
 			if (error == -QUIRE_EFAULT) {
 				f->reason = QUIRE_CLASSIC_NO_VMA;
@@ -243,7 +303,7 @@ static enum quire_verdict resolve_classic(struct fault *f, enum quire_counter re
 		}
 		/* Holding nothing: wait for what is deferred to be freed, then from the top. */
 		if (outcome == FAULT_MEMORY || error == -QUIRE_ENOMEM) {
-			if (waits++ == MEMORY_TRIES || !grace_barrier(MEMORY_WAIT_NS))
+			if (waits++ == MEMORY_TRIES || !wait_for_memory())
 				return out_of_memory(f);
 		}
 	}
@@ -289,7 +349,33 @@ static enum outcome first_path(struct fault *f)
 	return classic(f, QUIRE_CLASSIC_OFF);
 }
 
-enum quire_verdict quire_fault(struct quire_mm *mm, uint64_t address, enum quire_access access)
+/* The first path, as often as it waits for an object in between. */
+static enum outcome begin(struct fault *f, unsigned flags)
+{
+	enum outcome outcome;
+
+	do {
+		outcome = first_path(f);
+		if (likely(outcome != FAULT_WAIT) || flags)
+			return outcome;
+		outcome = wait_for_object(f);
+	} while (outcome == FAULT_OK);
+	return outcome;
+}
+
+/* What remains when the first path has not resolved the fault. */
+static enum quire_verdict go_on(struct fault *f, enum outcome outcome, unsigned flags)
+{
+	if (outcome == FAULT_WAIT)
+		return give_up_waiting(f);
+	if (flags & QUIRE_FAULT_SPECULATIVE)
+		return QUIRE_FAULT_RETRY;
+	return resolve_classic(f, outcome == FAULT_MEMORY ? QUIRE_CLASSIC_MEMORY : f->reason,
+			       flags);
+}
+
+static inline enum quire_verdict resolve(struct quire_mm *mm, uint64_t address,
+					 enum quire_access access, unsigned flags)
 {
 	struct fault f = {
 		.mm = mm,
@@ -297,15 +383,44 @@ enum quire_verdict quire_fault(struct quire_mm *mm, uint64_t address, enum quire
 		.access = access,
 	};
 	enum quire_verdict result = QUIRE_FAULT_DONE;
-	enum outcome outcome = first_path(&f);
+	enum outcome outcome = begin(&f, flags);
 
 	assert_debug(access <= QUIRE_EXEC);
 	if (unlikely(outcome != FAULT_OK))
-		result = resolve_classic(&f,
-					 outcome == FAULT_MEMORY ? QUIRE_CLASSIC_MEMORY : f.reason);
+		result = go_on(&f, outcome, flags);
 	if (unlikely(f.page || f.table))
 		discard(&f);
 	if (unlikely(result != QUIRE_FAULT_DONE && f.hooked))
 		unhook_unused(&f);
 	return result;
+}
+
+enum quire_verdict quire_fault(struct quire_mm *mm, uint64_t address, enum quire_access access)
+{
+	return resolve(mm, address, access, 0);
+}
+
+/* Counted each time, reported once for all spaces: who does this does it all the time. */
+static void warn_contradiction(struct quire_mm *mm, uint64_t address)
+{
+	static _Atomic bool warned;
+
+	section_enter();
+	trace_count(&mm_trace(mm)->counters[QUIRE_NOWAIT_SPECULATIVE]);
+	if (!at_load(&warned) && !at_xchg(&warned, true))
+		trace_event(mm, address, QUIRE_NOWAIT_SPECULATIVE);
+	section_leave();
+}
+
+enum quire_verdict quire_fault_with(struct quire_mm *mm, uint64_t address, enum quire_access access,
+				    unsigned flags)
+{
+	const unsigned both = QUIRE_FAULT_NOWAIT | QUIRE_FAULT_SPECULATIVE;
+
+	if ((flags & both) == both)
+		warn_contradiction(mm, address);
+	/* Where there is nothing speculative, only the classic path can say. */
+	if (flags & QUIRE_FAULT_SPECULATIVE && mm->mode != QUIRE_SPECULATIVE)
+		return QUIRE_FAULT_RETRY;
+	return resolve(mm, address, access, flags & both);
 }

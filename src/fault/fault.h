@@ -14,6 +14,7 @@ enum outcome {
 	FAULT_RETRY,   /* something changed meanwhile: fault->reason says what */
 	FAULT_CLASSIC, /* only the classic path can say: fault->reason says why */
 	FAULT_MEMORY,  /* no frame without waiting */
+	FAULT_WAIT,    /* for a page of an object: fault->object, index, mkwrite */
 };
 
 struct fault {
@@ -32,6 +33,17 @@ struct fault {
 	bool page_zeroed;
 	struct frame *table;
 	bool hooked; /* a table that was prepared is in place, and empty as far as we know */
+
+	/*
+	 * The ticket of FAULT_WAIT: all that a fault has while it waits. The object with a
+	 * reference; whether the page is to be asked for writing, or fetched.
+	 */
+	struct quire_object *object;
+	uint64_t index;
+	bool mkwrite;
+	/* What waiting came to, if in vain, and of which object (for comparison only). */
+	int error;
+	const struct quire_object *failed;
 };
 
 /* Does the VMA, and this CPU's key register, allow the access? */

@@ -6,9 +6,11 @@
  *   the entry holds        read, execute              write
  *   ------------------     -----------------------    ---------------------------------------
  *   nothing                1  zero page               2  fresh zeroed frame
+ *   nothing, of an object     see object.c
  *   the zero page          3  rights (if narrower)    4  replaced by a fresh zeroed frame
  *   a frame of its own     3  rights (if narrower)    5  rights: "reuse"
  *   a frame with others    3  rights (if narrower)    6  replaced by a copy
+ *   a page of an object    3  rights (if narrower)    6, if private; else see object.c
  *   busy                   again: another fault is replacing it
  *   enough rights          nothing to do: another CPU was faster, or a translation was stale
  *
@@ -34,10 +36,9 @@
  * The check (check, then store) is mapping_holds, under the leaf lock: the VMA is still live; or it
  * was replaced, and what is mapped at this address is the same as before.
  */
-#include "fault/fault.h"
+#include "fault/resolve.h"
 
 #include "frame/rmap.h"
-#include "table/table.h"
 
 bool fault_allowed(const struct vma *vma, enum quire_access access)
 {
@@ -49,23 +50,6 @@ bool fault_allowed(const struct vma *vma, enum quire_access access)
 	default:
 		return (vma->flags & VMA_PROT) && port_key_allows(vma->key, false);
 	}
-}
-
-static inline void count(struct fault *f, enum quire_counter counter)
-{
-	trace_count(&mm_trace(f->mm)->counters[counter]);
-}
-
-static enum outcome retry(struct fault *f, enum quire_counter reason)
-{
-	f->reason = reason;
-	return FAULT_RETRY;
-}
-
-static enum outcome done(struct fault *f, enum quire_kind kind)
-{
-	f->kind = kind;
-	return FAULT_OK;
 }
 
 /*
@@ -82,23 +66,20 @@ static bool mapping_holds(struct fault *f)
 		return true;
 	now = tree_find(&f->mm->tree, f->address);
 	if (!now || at_load_acquire(&now->seq) != VMA_LIVE || now->key != f->vma->key ||
-	    ((now->flags ^ f->vma->flags) & (VMA_PROT | VMA_SHARED)))
+	    ((now->flags ^ f->vma->flags) & (VMA_PROT | VMA_SHARED)) ||
+	    !mapping_same(now->mapping, f->vma->mapping))
 		return false;
-	count(f, QUIRE_REVALIDATED);
+	fault_count(f, QUIRE_REVALIDATED);
 	return true;
 }
 
-/*
- * Lock the leaf and check the truths.
- * => on FAULT_OK the leaf is locked, on anything else it is not
- */
-static enum outcome lock_leaf(struct fault *f, struct walk *w, pte expected)
+enum outcome fault_lock_leaf(struct fault *f, struct walk *w, pte expected)
 {
 	enum quire_counter reason;
 	pte now;
 
 	if (unlikely(!table_lock(w->table)))
-		count(f, QUIRE_LEAF_CONTENDED);
+		fault_count(f, QUIRE_LEAF_CONTENDED);
 	now = at_load(w->slot);
 	/* Accessed and dirty are not compared: the CPU's walker sets them at any time (Q13). */
 	if (unlikely(at_load(&w->table->u.table.dead)))
@@ -112,11 +93,10 @@ static enum outcome lock_leaf(struct fault *f, struct walk *w, pte expected)
 	else
 		return FAULT_OK;
 	table_unlock(w->table);
-	return retry(f, reason);
+	return fault_retry(f, reason);
 }
 
-/* Have a page ready. Zeroed if it must be; else its contents don't matter. */
-static bool prepare_page(struct fault *f, bool zeroed)
+bool fault_prepare_page(struct fault *f, bool zeroed)
 {
 	bool ready = false;
 
@@ -126,7 +106,7 @@ static bool prepare_page(struct fault *f, bool zeroed)
 			return false;
 		f->page_zeroed = zeroed;
 		if (ready)
-			count(f, QUIRE_READY_FRAME);
+			fault_count(f, QUIRE_READY_FRAME);
 	} else if (zeroed && !f->page_zeroed) {
 		port_clear_page(frame_bytes(f->page));
 		f->page_zeroed = true;
@@ -134,16 +114,10 @@ static bool prepare_page(struct fault *f, bool zeroed)
 	return true;
 }
 
-static unsigned vma_rights(const struct vma *vma)
-{
-	return vma_flags_rights(vma->flags);
-}
-
-/* The entry for the prepared page, which becomes the mapping's. => leaf lock held */
-static pte map_page(struct fault *f)
+pte fault_map_page(struct fault *f)
 {
 	struct frame *page = f->page;
-	pte entry = pte_make(frame_pfn(page), vma_rights(f->vma), f->vma->key);
+	pte entry = pte_make(frame_pfn(page), fault_rights(f), f->vma->key);
 
 	rmap_first(page, &f->mm->tables, f->address);
 	f->page = NULL;
@@ -157,27 +131,27 @@ static enum outcome first_touch(struct fault *f, struct walk *w)
 	enum outcome outcome;
 	pte entry;
 
-	if (write && !prepare_page(f, true))
+	if (write && !fault_prepare_page(f, true))
 		return FAULT_MEMORY;
-	outcome = lock_leaf(f, w, PTE_NONE);
+	outcome = fault_lock_leaf(f, w, PTE_NONE);
 	if (outcome != FAULT_OK)
 		return outcome;
 	if (write) {
-		entry = map_page(f);
+		entry = fault_map_page(f);
 		trace_add(&mm_trace(f->mm)->anonymous, 1);
 	} else {
-		entry = pte_accessed(pte_make(frame_pfn(frame_zero),
-					      vma_rights(f->vma) & ~RIGHT_WRITE, f->vma->key));
+		entry = pte_accessed(pte_make(frame_pfn(frame_zero), fault_rights(f) & ~RIGHT_WRITE,
+					      f->vma->key));
 	}
 	w->table->u.table.used++;
 	/* Release: pairs with walkers' acquire loads. Who sees the entry sees the page's bytes. */
 	at_store_release(w->slot, entry);
 	table_unlock(w->table);
-	return done(f, write ? QUIRE_KIND_FIRST_WRITE : QUIRE_KIND_ZERO_READ);
+	return fault_done(f, write ? QUIRE_KIND_FIRST_WRITE : QUIRE_KIND_ZERO_READ);
 }
 
-/* Cases 3 and 5: the same frame with more rights. => leaf locked by lock_leaf; unlocks it */
-static enum outcome widen(struct fault *f, struct walk *w, unsigned rights, enum quire_kind kind)
+/* Cases 3 and 5. */
+enum outcome fault_widen(struct fault *f, struct walk *w, unsigned rights, enum quire_kind kind)
 {
 	pte old = at_load(w->slot), new;
 
@@ -188,17 +162,18 @@ static enum outcome widen(struct fault *f, struct walk *w, unsigned rights, enum
 			new = pte_dirty(new);
 	} while (!at_cas(w->slot, &old, new));
 	table_unlock(w->table);
-	return done(f, kind);
+	return fault_done(f, kind);
 }
 
 /* Cases 4 and 6. `source` is the frame to be copied; NULL: the zero page. */
 static enum outcome replace(struct fault *f, struct walk *w, pte expected, struct frame *source)
 {
 	enum outcome outcome;
+	enum quire_kind kind;
 
-	if (!prepare_page(f, !source))
+	if (!fault_prepare_page(f, !source))
 		return FAULT_MEMORY;
-	outcome = lock_leaf(f, w, expected);
+	outcome = fault_lock_leaf(f, w, expected);
 	if (outcome != FAULT_OK)
 		return outcome;
 	at_xchg(w->slot, pte_busy(frame_pfn(f->page)));
@@ -215,16 +190,21 @@ static enum outcome replace(struct fault *f, struct walk *w, pte expected, struc
 	 * has published something since waits, in its sweep, to take away what is stored here.
 	 */
 	table_lock(w->table);
-	count(f, QUIRE_FLUSHES);
-	if (source)
+	fault_count(f, QUIRE_FLUSHES);
+	if (source && source->kind == FRAME_ANON) {
 		rmap_remove(source, &f->mm->tables, f->address);
-	else
+	} else {
 		trace_add(&mm_trace(f->mm)->anonymous, 1);
-	at_store_release(w->slot, map_page(f)); /* as in first_touch */
+		if (source)
+			trace_add(&mm_trace(f->mm)->objects, -1);
+	}
+	at_store_release(w->slot, fault_map_page(f)); /* as in first_touch */
 	table_unlock(w->table);
-	if (source)
-		frame_put(source); /* flushed before the copy: nobody has a translation (Q7) */
-	return done(f, source ? QUIRE_KIND_COW_COPY : QUIRE_KIND_ZERO_WRITE);
+	if (!source)
+		return fault_done(f, QUIRE_KIND_ZERO_WRITE);
+	kind = source->kind == FRAME_ANON ? QUIRE_KIND_COW_COPY : QUIRE_KIND_OBJECT_COPY;
+	frame_put(source); /* flushed before the copy: nobody has a translation (Q7) */
+	return fault_done(f, kind);
 }
 
 /* A write to a frame that is mapped without the right to write. */
@@ -238,18 +218,18 @@ static enum outcome copy_on_write(struct fault *f, struct walk *w, pte entry)
 	/* A glance without a lock, which decides only what is prepared. */
 	if (at_load(&frame->refs) != 1)
 		return replace(f, w, entry, frame);
-	outcome = lock_leaf(f, w, entry);
+	outcome = fault_lock_leaf(f, w, entry);
 	if (outcome != FAULT_OK)
 		return outcome;
 	/*
 	 * Under the lock of the only leaf that maps it nobody can add a mapping. Acquire: pairs
 	 * with the release in frame_put by those who shared the page, whose last accesses came
-	 * before.
+	 * before. A page of an object with one reference has left its cache: a sweep is coming.
 	 */
-	if (likely(at_load_acquire(&frame->refs) == 1))
-		return widen(f, w, vma_rights(f->vma), QUIRE_KIND_COW_REUSE);
+	if (likely(at_load_acquire(&frame->refs) == 1 && frame->kind == FRAME_ANON))
+		return fault_widen(f, w, fault_rights(f), QUIRE_KIND_COW_REUSE);
 	table_unlock(w->table);
-	return retry(f, QUIRE_RETRY_ENTRY);
+	return fault_retry(f, QUIRE_RETRY_ENTRY);
 }
 
 static enum outcome present(struct fault *f, struct walk *w, pte entry)
@@ -263,14 +243,16 @@ static enum outcome present(struct fault *f, struct walk *w, pte entry)
 	enum outcome outcome;
 
 	if ((rights & needs[f->access]) && pte_key(entry) == f->vma->key)
-		return done(f, QUIRE_KIND_SPURIOUS);
-	if (f->access == QUIRE_WRITE)
-		return copy_on_write(f, w, entry);
-	outcome = lock_leaf(f, w, entry);
+		return fault_done(f, QUIRE_KIND_SPURIOUS);
+	if (f->access == QUIRE_WRITE && !pte_is_special(entry))
+		return f->vma->flags & VMA_SHARED ? fault_object_write(f, w, entry)
+						  : copy_on_write(f, w, entry);
+	outcome = fault_lock_leaf(f, w, entry);
 	if (outcome != FAULT_OK)
 		return outcome;
-	rights = vma_rights(f->vma) & (rights | ~RIGHT_WRITE);
-	return widen(f, w, rights, QUIRE_KIND_RIGHTS);
+	/* Writing to a device: its entries are widened to whatever the VMA allows. */
+	rights = fault_rights(f) & (pte_is_special(entry) ? ~0u : rights | ~RIGHT_WRITE);
+	return fault_widen(f, w, rights, QUIRE_KIND_RIGHTS);
 }
 
 /*
@@ -287,11 +269,11 @@ static enum outcome add_table(struct fault *f, struct walk *w)
 			return FAULT_MEMORY;
 	}
 	if (unlikely(!table_lock(w->table)))
-		count(f, QUIRE_LEAF_CONTENDED);
+		fault_count(f, QUIRE_LEAF_CONTENDED);
 	status = table_hook(&f->mm->tables, w->table, f->address, f->table);
 	table_unlock(w->table);
 	if (status == HOOK_DEAD)
-		return retry(f, QUIRE_RETRY_TABLE);
+		return fault_retry(f, QUIRE_RETRY_TABLE);
 	if (status == HOOK_DONE) {
 		f->table = NULL;
 		f->hooked = true;
@@ -312,12 +294,12 @@ enum outcome fault_resolve(struct fault *f)
 			return outcome;
 	}
 	if (unlikely(status == WALK_BUSY))
-		return retry(f, QUIRE_RETRY_BUSY);
+		return fault_retry(f, QUIRE_RETRY_BUSY);
 	require(status == WALK_LEAF); /* nothing makes huge entries yet */
 	entry = at_load_acquire(w.slot);
 	if (entry == PTE_NONE)
-		return first_touch(f, &w);
+		return f->vma->mapping ? fault_object(f, &w) : first_touch(f, &w);
 	if (unlikely(pte_is_busy(entry)))
-		return retry(f, QUIRE_RETRY_BUSY);
+		return fault_retry(f, QUIRE_RETRY_BUSY);
 	return present(f, &w, entry);
 }

@@ -24,19 +24,21 @@
 #define FRAME_MAX_ORDER 18 /* 1 GiB */
 
 enum frame_kind {
-	FRAME_HOLE,  /* not memory, or memory that Quire keeps for itself (descriptors) */
-	FRAME_FREE,  /* head of a block in a buddy list */
-	FRAME_TAIL,  /* inside a larger block, free or not */
-	FRAME_STOCK, /* in a per-CPU stock */
-	FRAME_USED,  /* allocated, no kind given yet */
-	FRAME_TABLE, /* a page table: u.table */
-	FRAME_ANON,  /* an anonymous page: u.page */
-	FRAME_SLAB,  /* small objects: u.slab */
-	FRAME_ZERO,  /* the zero page: mapped without references */
+	FRAME_HOLE,   /* not memory, or memory that Quire keeps for itself (descriptors) */
+	FRAME_FREE,   /* head of a block in a buddy list */
+	FRAME_TAIL,   /* inside a larger block, free or not */
+	FRAME_STOCK,  /* in a per-CPU stock */
+	FRAME_USED,   /* allocated, no kind given yet */
+	FRAME_TABLE,  /* a page table: u.table */
+	FRAME_ANON,   /* an anonymous page: u.page */
+	FRAME_OBJECT, /* a page of an object: u.object */
+	FRAME_SLAB,   /* small objects: u.slab */
+	FRAME_ZERO,   /* the zero page: mapped without references */
 };
 
-struct tables;
+struct quire_object;
 struct rmap;
+struct tables;
 
 struct frame {
 	_Atomic uint32_t refs;
@@ -68,6 +70,13 @@ struct frame {
 			uint64_t address;
 			struct rmap *more; /* the others */
 		} page;
+		/* FRAME_OBJECT: object/object.h */
+		struct {
+			_Atomic uint32_t state;
+			struct quire_object *object;
+			uint64_t index;
+			struct frame *next;
+		} object;
 		/* FRAME_SLAB: frame/slab.c */
 		struct {
 			struct frame *next, *prev;

@@ -7,8 +7,9 @@
  *                             here it does so at once.)
  *   faulting pages in         POPULATE_READ, POPULATE_WRITE
  *   remembered in the VMA     DONTFORK, WIPEONFORK, RANDOM, ... and their opposites: an edit
- *   of no effect yet          WILLNEED, COLD, PAGEOUT, for private anonymous memory that is not
- *                             swapped: checked, and accepted
+ *   for objects               WILLNEED, COLD, PAGEOUT, REMOVE: done by the object, with nothing
+ *                             locked. Anonymous memory, which is not swapped yet, accepts all but
+ *                             REMOVE, to no effect
  *
  * A hole does not end the call: it goes on behind it and returns ENOMEM at the end.
  */
@@ -53,23 +54,79 @@ static bool populates(int advice)
 	return advice == QUIRE_MADV_POPULATE_READ || advice == QUIRE_MADV_POPULATE_WRITE;
 }
 
-static bool known(int advice)
+static bool for_objects(int advice)
 {
-	return find_remembered(advice) || zaps(advice) || populates(advice) ||
-	       advice == QUIRE_MADV_WILLNEED || advice == QUIRE_MADV_COLD ||
+	return advice == QUIRE_MADV_WILLNEED || advice == QUIRE_MADV_COLD ||
 	       advice == QUIRE_MADV_PAGEOUT || advice == QUIRE_MADV_REMOVE;
 }
 
-/* Whether the VMA may be given this advice. */
-static int check(const struct vma *vma, int advice)
+static bool known(int advice)
+{
+	return find_remembered(advice) || zaps(advice) || populates(advice) || for_objects(advice);
+}
+
+/* Whether a VMA with these flags, of an object or not, may be given this advice. */
+static int check(uint32_t flags, bool object, int advice)
 {
 	bool refuses_locked = advice == QUIRE_MADV_DONTNEED || advice == QUIRE_MADV_FREE ||
 			      advice == QUIRE_MADV_COLD || advice == QUIRE_MADV_PAGEOUT;
 
-	/* REMOVE needs an object behind the mapping. */
-	if (advice == QUIRE_MADV_REMOVE || (refuses_locked && vma->flags & VMA_LOCKED))
+	if (refuses_locked && flags & VMA_LOCKED)
 		return -QUIRE_EINVAL;
+	if (advice == QUIRE_MADV_FREE && object)
+		return -QUIRE_EINVAL;
+	if (advice == QUIRE_MADV_WIPEONFORK && (object || flags & VMA_SHARED))
+		return -QUIRE_EINVAL;
+	if (advice == QUIRE_MADV_REMOVE) {
+		if (!object || flags & VMA_LOCKED)
+			return -QUIRE_EINVAL;
+		if ((flags & (VMA_SHARED | VMA_NOWRITE)) != VMA_SHARED)
+			return -QUIRE_EACCES;
+	}
 	return 0;
+}
+
+/* What the object does for its part of the range. => no lock held, a reference to the object */
+static int advise_object(struct quire_object *object, uint64_t index, uint64_t pages, int advice)
+{
+	switch (advice) {
+	case QUIRE_MADV_WILLNEED:
+		quire_object_readahead(object, index << PAGE_SHIFT, pages << PAGE_SHIFT);
+		return 0;
+	case QUIRE_MADV_REMOVE:
+		return quire_object_remove(object, index << PAGE_SHIFT, pages << PAGE_SHIFT);
+	case QUIRE_MADV_PAGEOUT:
+		object_write_back(object, index, index + pages, true);
+		object_drop_clean(object, index, index + pages, true, NULL);
+		return 0;
+	default:
+		object_drop_clean(object, index, index + pages, false, NULL);
+		return 0;
+	}
+}
+
+/* As advise_range, for advice that objects take. => no lock held */
+static int advise_objects(struct quire_mm *mm, uint64_t start, uint64_t end, int advice)
+{
+	struct space_part part;
+	bool hole = false;
+	int error = 0;
+
+	while (start < end && !error && space_next_part(mm, start, end, &part)) {
+		uint64_t pages = (part.end - part.start) >> PAGE_SHIFT;
+
+		hole |= part.start > start;
+		error = check(part.flags, part.object, advice);
+		if (part.object) {
+			if (!error)
+				error = advise_object(part.object, part.index, pages, advice);
+			quire_object_put(part.object);
+		}
+		start = part.end;
+	}
+	if (error)
+		return error;
+	return hole || start < end ? -QUIRE_ENOMEM : 0;
 }
 
 /* One VMA's part of the range. => the range is locked; in an edit, which it may end: then *ended */
@@ -77,7 +134,7 @@ static int advise_vma(struct quire_mm *mm, const struct vma *vma, uint64_t start
 		      int advice, bool *ended)
 {
 	const struct remembered *r = find_remembered(advice);
-	int error = check(vma, advice);
+	int error = check(vma->flags, vma->mapping != NULL, advice);
 
 	if (error)
 		return error;
@@ -150,7 +207,7 @@ static int populate(struct quire_mm *mm, uint64_t start, uint64_t end, int advic
 			error = space_populate(mm, start, stop < end ? stop : end,
 					       write ? QUIRE_WRITE : QUIRE_READ);
 	}
-	if (error == -QUIRE_EFAULT)
+	if (error == -QUIRE_EACCES)
 		return -QUIRE_EINVAL; /* the protection does not allow it, by now */
 	return error == -QUIRE_EAGAIN ? -QUIRE_ENOMEM : error;
 }
@@ -169,6 +226,8 @@ int quire_madvise(struct quire_mm *mm, uint64_t address, uint64_t length, int ad
 		return 0;
 	if (populates(advice))
 		return populate(mm, address, end, advice);
+	if (for_objects(advice))
+		return advise_objects(mm, address, end, advice);
 	do {
 		space_lock(&lock, mm, address, end,
 			   find_remembered(advice) ? SPACE_EDIT : SPACE_ZAP);

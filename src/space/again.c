@@ -8,6 +8,7 @@
 #include "space/space.h"
 
 #define MEMORY_WAIT_NS 1000000000ull
+#define RECLAIM 128 /* frames, from the caches of objects */
 
 bool space_again(int64_t result, bool *waited)
 {
@@ -19,5 +20,7 @@ bool space_again(int64_t result, bool *waited)
 	*waited = true;
 	/* There is memory: it was a limit, or a hole. */
 	frame_stats(&frames);
-	return frames.free == 0 && grace_pending() && grace_barrier(MEMORY_WAIT_NS);
+	if (frames.free)
+		return false;
+	return object_reclaim(RECLAIM) || (grace_pending() && grace_barrier(MEMORY_WAIT_NS));
 }

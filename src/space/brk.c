@@ -26,6 +26,7 @@ static bool move_break(struct space_lock *lock, uint64_t old, uint64_t address, 
 	struct vma_attributes as = { .flags = VMA_READ | VMA_WRITE | lock->mm->lock_future };
 	struct quire_mm *mm = lock->mm;
 	uint64_t from = PAGE_ALIGN(old), to = PAGE_ALIGN(address);
+	struct deferred *gone;
 	bool moved;
 
 	space_edit_begin(mm);
@@ -38,11 +39,13 @@ static bool move_break(struct space_lock *lock, uint64_t old, uint64_t address, 
 		moved = to == from || !space_replace(mm, to, from, NULL);
 	if (moved)
 		mm->brk = address;
+	gone = space_take_gone(mm);
 	space_edit_end(mm);
 	if (moved && to < from) {
 		space_downgrade(lock);
 		space_zap(mm, to, from, true);
 	}
+	space_forget(gone);
 	return moved;
 }
 
@@ -72,6 +75,7 @@ uint64_t quire_brk(struct quire_mm *mm, uint64_t address)
 		moved = move_break(&lock, old, address, &seen);
 		populate = mm->lock_future == VMA_LOCKED && address > old;
 		space_unlock(&lock);
+		object_reap(); /* of what else was mapped there */
 		if (moved && populate)
 			space_populate_mapped(mm, PAGE_ALIGN(old), PAGE_ALIGN(address));
 		if (!space_again(moved ? 0 : -QUIRE_ENOMEM, &waited) && (moved || seen == old))

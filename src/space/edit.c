@@ -22,13 +22,41 @@ void space_edit_begin(struct quire_mm *mm)
 	spin_lock(&mm->tree_lock, RANK_TREE);
 }
 
+/* => pinned; at most RANK_TREE held */
+static void drop_gone(struct deferred *gone)
+{
+	while (gone) {
+		struct mapping *mapping = container_of(gone, struct mapping, deferred);
+
+		gone = gone->next;
+		mapping_drop(mapping);
+	}
+}
+
+struct deferred *space_take_gone(struct quire_mm *mm)
+{
+	struct deferred *gone = mm->gone;
+
+	mm->gone = NULL;
+	return gone;
+}
+
+void space_forget(struct deferred *gone)
+{
+	section_enter();
+	drop_gone(gone);
+	section_leave();
+}
+
 void space_edit_end(struct quire_mm *mm)
 {
+	drop_gone(space_take_gone(mm));
 	spin_unlock(&mm->tree_lock);
 	section_leave();
 }
 
-struct vma *vma_new(uint64_t start, uint64_t end, uint32_t flags, uint32_t key)
+struct vma *vma_new(uint64_t start, uint64_t end, uint32_t flags, uint32_t key,
+		    struct mapping *mapping)
 {
 	struct vma *vma = slab_alloc(&vma_slab);
 
@@ -40,6 +68,7 @@ struct vma *vma_new(uint64_t start, uint64_t end, uint32_t flags, uint32_t key)
 	vma->end = end;
 	vma->flags = flags;
 	vma->key = key;
+	vma->mapping = mapping;
 	return vma;
 }
 
@@ -95,33 +124,61 @@ void space_account(struct quire_mm *mm, const struct vma *vma, int sign)
 		mm->data += pages;
 }
 
+void space_account_mapping(struct quire_mm *mm, const struct vma *vma, int sign)
+{
+	struct mapping *mapping = vma->mapping;
+
+	if (!mapping)
+		return;
+	mapping->vmas += (uint64_t)(int64_t)sign;
+	if (mapping->vmas == 0) {
+		mapping->deferred.next = mm->gone;
+		mm->gone = &mapping->deferred;
+	}
+}
+
 /* One edit: the window [low, high) of old VMAs and what comes in their place. */
 struct edit {
 	uint64_t low, high;
 	struct vma *added[TREE_EDIT_MAX];
 	unsigned count;
-	bool failed;
+	int error;
 	uint64_t replaced; /* VMAs in the window */
 	struct tree_edit tree;
 };
 
 static void add(struct edit *edit, uint64_t start, uint64_t end, const struct vma_attributes *as)
 {
-	struct vma *vma = edit->failed ? NULL : vma_new(start, end, as->flags, as->key);
+	struct vma *vma = edit->error ? NULL : vma_new(start, end, as->flags, as->key, as->mapping);
 
 	if (!vma) {
-		edit->failed = true;
+		if (!edit->error)
+			edit->error = -QUIRE_ENOMEM;
 		return;
 	}
 	if (as->pending)
 		at_store(&vma->seq, VMA_PENDING);
+	/* Nobody else changes the bounds: they are this space's, whose tree lock is held. */
+	if (as->mapping && (start < as->mapping->start || end > as->mapping->end))
+		mapping_extend(as->mapping, start, end);
 	edit->added[edit->count++] = vma;
 }
 
 static bool same_attributes(const struct vma *vma, const struct vma_attributes *as)
 {
 	return at_load(&vma->seq) != VMA_PENDING && !as->pending && vma->flags == as->flags &&
-	       vma->key == as->key;
+	       vma->key == as->key && mapping_same(vma->mapping, as->mapping);
+}
+
+/* Is the VMA cut in two at this address, and does its object not want that? */
+static void check_cut(struct edit *edit, const struct vma *vma, uint64_t address)
+{
+	const struct mapping *mapping = vma->mapping;
+	const struct quire_object *object = mapping ? mapping->object : NULL;
+
+	if (object && object->ops->may_split &&
+	    !object->ops->may_split(mapping->object, mapping_index(mapping, address) << PAGE_SHIFT))
+		edit->error = -QUIRE_EINVAL;
 }
 
 /* What comes in place of the window: the pieces at the edges and the new mapping, merged. */
@@ -140,12 +197,21 @@ static void plan(const struct tree *tree, struct edit *edit, uint64_t start, uin
 	edit->high = cut_right || merge_right ? right->end : end;
 	if (cut_left && !merge_left) {
 		kept = vma_attributes(left);
+		check_cut(edit, left, start);
 		add(edit, left->start, start, &kept);
 	}
-	if (as)
-		add(edit, merge_left ? left->start : start, merge_right ? right->end : end, as);
+	if (as) {
+		/* Of mappings that are merged the last stays (object/mapping.h). */
+		kept = *as;
+		if (merge_left)
+			kept.mapping = mapping_later(kept.mapping, left->mapping);
+		if (merge_right)
+			kept.mapping = mapping_later(kept.mapping, right->mapping);
+		add(edit, merge_left ? left->start : start, merge_right ? right->end : end, &kept);
+	}
 	if (cut_right && !merge_right) {
 		kept = vma_attributes(right);
+		check_cut(edit, right, end);
 		add(edit, end, right->end, &kept);
 	}
 }
@@ -166,18 +232,19 @@ static void drop(struct edit *edit)
 		vma_free(edit->added[--edit->count]);
 }
 
-/* Have everything for an edit of the version `tree`. False: no memory, and nothing is left over. */
-static bool prepare(const struct tree *tree, struct edit *edit, uint64_t start, uint64_t end,
-		    const struct vma_attributes *as)
+/* Have everything for an edit of the version `tree`. An error: nothing is left over. */
+static int prepare(const struct tree *tree, struct edit *edit, uint64_t start, uint64_t end,
+		   const struct vma_attributes *as)
 {
 	*edit = (struct edit){ .count = 0 };
 	plan(tree, edit, start, end, as);
 	edit->replaced = count_window(tree, edit);
-	if (!edit->failed &&
-	    tree_prepare(tree, &edit->tree, edit->low, edit->high, edit->added, edit->count))
-		return true;
-	drop(edit);
-	return false;
+	if (!edit->error &&
+	    !tree_prepare(tree, &edit->tree, edit->low, edit->high, edit->added, edit->count))
+		edit->error = -QUIRE_ENOMEM;
+	if (edit->error)
+		drop(edit);
+	return edit->error;
 }
 
 static void commit(struct quire_mm *mm, struct edit *edit)
@@ -188,10 +255,13 @@ static void commit(struct quire_mm *mm, struct edit *edit)
 		for_each_vma(vma, &old, edit->low, edit->high)
 			write_lock(vma);
 	tree_commit(&mm->tree, &edit->tree);
-	for (unsigned i = 0; i < edit->count; i++)
+	for (unsigned i = 0; i < edit->count; i++) {
 		space_account(mm, edit->added[i], 1);
+		space_account_mapping(mm, edit->added[i], 1);
+	}
 	for_each_vma(vma, &old, edit->low, edit->high) {
 		space_account(mm, vma, -1);
+		space_account_mapping(mm, vma, -1);
 		retire(vma);
 	}
 }
@@ -206,10 +276,12 @@ int space_replace(struct quire_mm *mm, uint64_t start, uint64_t end,
 		  const struct vma_attributes *as)
 {
 	struct edit edit;
+	int error;
 
 	assert_held(&mm->tree_lock);
-	if (!prepare(&mm->tree, &edit, start, end, as))
-		return -QUIRE_ENOMEM;
+	error = prepare(&mm->tree, &edit, start, end, as);
+	if (error)
+		return error;
 	if (too_many(mm, edit.count, edit.replaced)) {
 		drop(&edit);
 		return -QUIRE_ENOMEM;
@@ -224,14 +296,17 @@ int space_exchange(struct quire_mm *mm, uint64_t from, uint64_t from_end,
 {
 	struct edit away, there;
 	struct tree between;
+	int error;
 
 	assert_held(&mm->tree_lock);
-	if (!prepare(&mm->tree, &away, from, from_end, left))
-		return -QUIRE_ENOMEM;
+	error = prepare(&mm->tree, &away, from, from_end, left);
+	if (error)
+		return error;
 	between = (struct tree){ away.tree.root };
-	if (!prepare(&between, &there, to, to_end, as)) {
+	error = prepare(&between, &there, to, to_end, as);
+	if (error) {
 		drop(&away);
-		return -QUIRE_ENOMEM;
+		return error;
 	}
 	if (too_many(mm, away.count + there.count, away.replaced + there.replaced)) {
 		drop(&there);
@@ -246,7 +321,7 @@ int space_exchange(struct quire_mm *mm, uint64_t from, uint64_t from_end,
 int space_change(struct quire_mm *mm, const struct vma *vma, uint64_t start, uint64_t end,
 		 uint32_t flags, uint32_t key)
 {
-	struct vma_attributes as = { .flags = flags, .key = key };
+	struct vma_attributes as = { .flags = flags, .key = key, .mapping = vma->mapping };
 
 	if (vma->flags == flags && vma->key == key)
 		return 0;

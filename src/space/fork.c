@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fork: a copy of the space, its pages shared copy-on-write.
+ * fork: a copy of the space, its pages shared copy-on-write. Pages of objects are not copied: the
+ * child finds them in the objects' caches, by faults of its own. Only private copies are.
  *
  *     writers are locked out of the whole range; faults are not
  *     layout      the VMAs of one version of the tree
@@ -30,39 +31,62 @@
 static void free_copies(struct deferred *first)
 {
 	while (first) {
-		struct deferred *next = first->next;
+		struct vma *vma = container_of(first, struct vma, deferred);
 
-		vma_free(container_of(first, struct vma, deferred));
-		first = next;
+		first = first->next;
+		if (vma->mapping)
+			mapping_drop(vma->mapping);
+		vma_free(vma);
 	}
 }
 
 /*
- * Copies of the VMAs that a child inherits, in order, chained through `deferred`. False: no memory,
- * and nothing is left over.
+ * The record of the child's mapping, as the parent's: after it in the object's list, and before
+ * anything is copied (object/mapping.h). 0, or an error.
  * => in a section
  */
-static bool copy_vmas(const struct tree *tree, struct deferred **first, size_t *count)
+static int copy_mapping(struct quire_mm *child, struct vma *copy)
+{
+	struct mapping *from = copy->mapping;
+
+	copy->mapping = NULL;
+	if (!from)
+		return 0;
+	return space_make_mapping(child, from->object, copy->start, copy->end - copy->start,
+				  from->origin, copy->flags, &copy->mapping);
+}
+
+/*
+ * Copies of the VMAs that a child inherits, in order, chained through `deferred`. An error: nothing
+ * is left over.
+ * => in a section
+ */
+static int copy_vmas(struct quire_mm *child, const struct tree *tree, struct deferred **first,
+		     size_t *count)
 {
 	struct deferred **last = first;
 	struct vma *copy;
+	int error;
 
 	*count = 0;
 	for_each_vma(vma, tree, 0, UINT64_MAX) {
 		if (vma->flags & VMA_DONTFORK)
 			continue;
 		copy = vma_new(vma->start, vma->end, vma->flags & ~(VMA_LOCKED | VMA_ONFAULT),
-			       vma->key);
-		*last = copy ? &copy->deferred : NULL;
-		if (!copy) {
-			free_copies(*first);
-			return false;
+			       vma->key, vma->mapping);
+		error = copy ? copy_mapping(child, copy) : -QUIRE_ENOMEM;
+		if (copy) {
+			*last = &copy->deferred;
+			last = &copy->deferred.next;
 		}
-		last = &copy->deferred.next;
 		*last = NULL;
+		if (error) {
+			free_copies(*first);
+			return error;
+		}
 		++*count;
 	}
-	return true;
+	return 0;
 }
 
 static struct vma *next_copy(void *context)
@@ -80,7 +104,7 @@ static int copy_layout(struct quire_mm *parent, struct quire_mm *child)
 	struct deferred *first = NULL, *next;
 	struct tree tree;
 	size_t count;
-	bool copied;
+	int error;
 
 	section_enter();
 	spin_lock(&parent->tree_lock, RANK_TREE);
@@ -88,22 +112,30 @@ static int copy_layout(struct quire_mm *parent, struct quire_mm *child)
 	child->brk = parent->brk;
 	at_store(&child->keys, at_load(&parent->keys));
 	spin_unlock(&parent->tree_lock);
-	copied = copy_vmas(&tree, &first, &count);
+	error = copy_vmas(child, &tree, &first, &count);
 	next = first;
-	if (copied && !tree_build(&child->tree, count, next_copy, &next)) {
+	if (!error && !tree_build(&child->tree, count, next_copy, &next)) {
 		free_copies(first);
-		copied = false;
+		error = -QUIRE_ENOMEM;
 	}
 	/* The child is in the list of spaces already: somebody may be summing up. */
 	spin_lock(&child->tree_lock, RANK_TREE);
-	for_each_vma(vma, &child->tree, 0, UINT64_MAX)
+	for_each_vma(vma, &child->tree, 0, UINT64_MAX) {
 		space_account(child, vma, 1);
+		space_account_mapping(child, vma, 1);
+	}
 	spin_unlock(&child->tree_lock);
 	section_leave();
-	return copied ? 0 : -QUIRE_ENOMEM;
+	return error;
 }
 
 /* --- the pages --- */
+
+/* Does the child get a copy of the entry? Of objects it has faults of its own. => leaf locked */
+static bool inherits(pte entry)
+{
+	return !pte_is_special(entry) && frame_of(pte_pfn(entry))->kind != FRAME_OBJECT;
+}
 
 /* The same frame for both, writable for neither. => both leaves locked. False: no memory */
 static bool share(struct sweep *s, struct quire_mm *child, slot *at, pte *entry)
@@ -142,6 +174,8 @@ static bool copy_entries(struct sweep *s, struct quire_mm *child, struct frame *
 		s->busy = pte_is_busy(entry);
 		if (unlikely(s->busy))
 			return true;
+		if (!inherits(entry))
+			continue;
 		if (!share(s, child, source, &entry))
 			return false;
 		at_store_release(target, entry); /* pairs with walkers' acquire loads */
@@ -202,7 +236,7 @@ static int copy_all(struct quire_mm *parent, struct quire_mm *child)
 	sweep_begin(&s, parent, 0, 0);
 	/* The child's layout is a copy that nobody changes. */
 	for_each_vma(vma, &child->tree, 0, UINT64_MAX)
-		if (copied && !(vma->flags & VMA_WIPEONFORK))
+		if (copied && !(vma->flags & (VMA_WIPEONFORK | VMA_SHARED)))
 			copied = copy_pages(&s, child, vma->start, vma->end);
 	gather_finish(&s.gather);
 	return copied ? 0 : -QUIRE_ENOMEM;
@@ -256,5 +290,6 @@ int quire_fork(struct quire_mm *parent, struct quire_mm **out)
 	do
 		error = copy(parent, out);
 	while (space_again(error, &waited));
+	object_reap();
 	return error;
 }

@@ -33,8 +33,44 @@ static void put_hex(struct text *text, uint64_t value, unsigned digits)
 		put(text, "0123456789abcdef"[value >> (4 * length) & 15]);
 }
 
+static void put_decimal(struct text *text, uint64_t value)
+{
+	uint64_t unit = 1;
+
+	while (value / unit >= 10)
+		unit *= 10;
+	for (; unit; unit /= 10)
+		put(text, (char)('0' + value / unit % 10));
+}
+
+/* As in proc(5): a newline in a name would end the line. */
+static void put_name(struct text *text, const char *name)
+{
+	for (; *name; name++)
+		if (*name == '\n')
+			put_string(text, "\\012");
+		else
+			put(text, *name);
+}
+
+/* Offset, device, inode. */
+static void put_object(struct text *text, const struct vma *vma, const struct quire_object *object)
+{
+	put(text, ' ');
+	put_hex(text, vma->start - vma->mapping->origin, 8);
+	put(text, ' ');
+	put_hex(text, object->device_major, 2);
+	put(text, ':');
+	put_hex(text, object->device_minor, 2);
+	put(text, ' ');
+	put_decimal(text, object->inode);
+	put(text, ' ');
+}
+
 static void put_vma(struct text *text, const struct vma *vma, bool heap)
 {
+	const struct quire_object *object = vma->mapping ? vma->mapping->object : NULL;
+	const char *name = object ? object->name : heap ? "[heap]" : "";
 	size_t begin = text->length;
 
 	put_hex(text, vma->start, 8);
@@ -45,11 +81,14 @@ static void put_vma(struct text *text, const struct vma *vma, bool heap)
 	put(text, vma->flags & VMA_WRITE ? 'w' : '-');
 	put(text, vma->flags & VMA_EXEC ? 'x' : '-');
 	put(text, vma->flags & VMA_SHARED ? 's' : 'p');
-	put_string(text, " 00000000 00:00 0 ");
-	if (heap) {
+	if (object)
+		put_object(text, vma, object);
+	else
+		put_string(text, " 00000000 00:00 0 ");
+	if (*name) {
 		while (text->length - begin < 73)
 			put(text, ' ');
-		put_string(text, "[heap]");
+		put_name(text, name);
 	}
 	put(text, '\n');
 }

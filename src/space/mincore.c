@@ -2,7 +2,20 @@
 /* mincore: which pages are there. A snapshot of each page, not of all at one moment. */
 #include "space/space.h"
 
-static bool resident(const struct quire_mm *mm, uint64_t address)
+/* In the cache of its object: it is there, whether or not this space has an entry for it. */
+static bool cached(const struct vma *vma, uint64_t address)
+{
+	struct cache_slot place;
+	struct frame *frame;
+
+	if (!vma->mapping || vma->mapping->object->device)
+		return false;
+	place = cache_find(&vma->mapping->object->cache, mapping_index(vma->mapping, address));
+	frame = cache_load(&place);
+	return frame && at_load(&frame->u.object.state) & PAGE_READY;
+}
+
+static bool entered(const struct quire_mm *mm, uint64_t address)
 {
 	struct walk walk;
 	pte entry;
@@ -28,10 +41,13 @@ int quire_mincore(struct quire_mm *mm, uint64_t address, uint64_t length, unsign
 	if (end < address || end > mm->end || (length && end == address))
 		return -QUIRE_ENOMEM;
 	for (; address < end && mapped; address += PAGE_SIZE) {
+		const struct vma *vma;
+
 		section_enter();
-		mapped = tree_find(&mm->tree, address) != NULL;
+		vma = tree_find(&mm->tree, address);
+		mapped = vma != NULL;
 		if (mapped)
-			*vector++ = resident(mm, address);
+			*vector++ = entered(mm, address) || cached(vma, address);
 		section_leave();
 	}
 	return mapped ? 0 : -QUIRE_ENOMEM;

@@ -91,7 +91,7 @@ static int lock_pages(struct quire_mm *mm, uint64_t address, uint64_t length, ui
 	if (!error && !(flags & VMA_ONFAULT))
 		error = space_populate_mapped(mm, address, end);
 	/* What mlock(2) says for pages that can't be faulted in. */
-	return error == -QUIRE_EFAULT ? -QUIRE_ENOMEM : error;
+	return error == -QUIRE_EFAULT || error == -QUIRE_EACCES ? -QUIRE_ENOMEM : error;
 }
 
 int quire_mlock(struct quire_mm *mm, uint64_t address, uint64_t length)

@@ -3,6 +3,7 @@
 #include "space/space.h"
 
 #include "space/machine.h"
+#include "sync/sleep.h"
 
 struct slab vma_slab, mm_slab;
 
@@ -134,10 +135,12 @@ static void initialise(struct quire_mm *mm)
 	spin_init(&mm->tree_lock);
 	mm->vmas = mm->mapped = mm->locked = mm->data = 0;
 	mm->lock_future = 0;
+	mm->gone = NULL;
 	at_store(&mm->keys, 1u); /* key 0 is everybody's */
 	range_lock_init(&mm->ranges);
 	rwsem_init(&mm->lock);
 	at_store(&mm->forking, false);
+	at_store(&mm->sweeps, 0u);
 }
 
 /* => in a section */
@@ -197,6 +200,23 @@ int space_create_like(struct quire_mm *parent, struct quire_mm **out)
 	return quire_mm_create(&config, out);
 }
 
+/*
+ * No object knows the space any more, and none is sweeping it: whoever found a mapping before it
+ * was dropped has counted itself in `sweeps`.
+ */
+static void leave_objects(struct quire_mm *mm)
+{
+	uint32_t sweeps;
+
+	space_edit_begin(mm);
+	for_each_vma(vma, &mm->tree, 0, UINT64_MAX)
+		space_account_mapping(mm, vma, -1);
+	space_edit_end(mm);
+	/* Acquire: pairs with the end of mapping_sweep_all's turn. */
+	while ((sweeps = at_load_acquire(&mm->sweeps)) != 0)
+		sleep_on(&mm->sweeps, sweeps);
+}
+
 /* => nobody else knows the space any more */
 static void free_vmas(struct quire_mm *mm)
 {
@@ -211,6 +231,7 @@ static void free_vmas(struct quire_mm *mm)
 
 void quire_mm_destroy(struct quire_mm *mm)
 {
+	leave_objects(mm);
 	space_zap(mm, mm->start, mm->end, false);
 	require(range_count(&mm->ranges) == 0);
 	delist(mm);
@@ -221,6 +242,7 @@ void quire_mm_destroy(struct quire_mm *mm)
 	slab_free(&mm_slab, mm);
 	section_leave();
 	grace_poll();
+	object_reap();
 }
 
 void quire_mm_set_speculation(struct quire_mm *mm, bool on)
@@ -282,6 +304,8 @@ int quire_vma_find(struct quire_mm *mm, uint64_t address, struct quire_vma_info 
 			.wipeonfork = vma->flags & VMA_WIPEONFORK,
 			.heap = vma->start < mm->brk && vma->end > mm->brk_start,
 			.noreserve = vma->flags & VMA_NORESERVE,
+			.object = vma->mapping ? vma->mapping->object : NULL,
+			.offset = vma->mapping ? vma->start - vma->mapping->origin : 0,
 		};
 	space_edit_end(mm);
 	return vma ? 0 : -QUIRE_ENOMEM;

@@ -31,6 +31,7 @@ struct quire_mm {
 	uint64_t brk_start, brk;				/* under tree_lock */
 	uint64_t mmap_top;					/* constant */
 	struct quire_limits limits;				/* under tree_lock */
+	struct deferred *gone; /* records without VMAs, of the edit under way: under tree_lock */
 	uint32_t lock_future;  /* VMA_LOCKED, VMA_ONFAULT for new mappings: mlockall */
 	_Atomic uint32_t keys; /* allocated protection keys, a bit each; changed under tree_lock */
 
@@ -41,6 +42,7 @@ struct quire_mm {
 	struct rwsem lock __attribute__((aligned(64)));
 
 	struct quire_mm *next, *prev; /* all spaces: RANK_SPACES */
+	_Atomic uint32_t sweeps;      /* by objects, in progress: quire_mm_destroy sleeps on it */
 
 	/* vma-lock: no VMA may be locked by a fault. Changed under `lock`, read by every fault. */
 	_Atomic bool forking __attribute__((aligned(64)));

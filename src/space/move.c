@@ -45,7 +45,7 @@ static void move_entries(struct sweep *s, struct frame *to, uint64_t target, uin
 		at_store_release(destination, entry); /* pairs with walkers' acquire loads */
 		s->leaf->u.table.used--;
 		to->u.table.used++;
-		if (frame_of(pte_pfn(entry)) != frame_zero)
+		if (!pte_is_special(entry) && frame_of(pte_pfn(entry))->kind == FRAME_ANON)
 			rmap_move(frame_of(pte_pfn(entry)), &s->mm->tables, s->address, target);
 		gather_flush(&s->gather, s->address, PAGE_SIZE);
 	}

@@ -12,8 +12,10 @@ int space_populate(struct quire_mm *mm, uint64_t start, uint64_t end, enum quire
 			return -QUIRE_ENOMEM;
 		case QUIRE_FAULT_OOM:
 			return -QUIRE_EAGAIN;
-		default:
+		case QUIRE_FAULT_BUS:
 			return -QUIRE_EFAULT;
+		default:
+			return -QUIRE_EACCES;
 		}
 	}
 	return 0;
@@ -36,10 +38,12 @@ int space_populate_mapped(struct quire_mm *mm, uint64_t start, uint64_t end)
 		}
 		section_leave();
 		if (part.start < end && !(flags & VMA_PROT))
-			error = -QUIRE_EFAULT;
+			error = -QUIRE_EACCES;
 		else
 			error = space_populate(mm, part.start, part.end,
-					       flags & VMA_WRITE ? QUIRE_WRITE : QUIRE_READ);
+					       (flags & (VMA_WRITE | VMA_SHARED)) == VMA_WRITE
+						       ? QUIRE_WRITE
+						       : QUIRE_READ);
 		start = part.end;
 	}
 	return error;

@@ -28,6 +28,9 @@ static int protect_vma(struct quire_mm *mm, const struct vma *vma, uint64_t star
 	uint32_t key = p->key < 0 ? vma->key : (uint32_t)p->key;
 	uint64_t pages = (end - start) >> PAGE_SHIFT;
 
+	if ((p->prot & VMA_WRITE && vma->flags & VMA_NOWRITE) ||
+	    (p->prot & VMA_EXEC && vma->flags & VMA_NOEXEC))
+		return -QUIRE_EACCES;
 	*sweep = narrows(vma, flags, key);
 	if (flags & VMA_WRITE && !(vma->flags & VMA_WRITE) &&
 	    !(flags & (VMA_SHARED | VMA_GROWSDOWN)) && space_may_write(mm, pages))
@@ -37,7 +40,7 @@ static int protect_vma(struct quire_mm *mm, const struct vma *vma, uint64_t star
 
 static bool must_populate(const struct vma *vma, const struct protection *p)
 {
-	return (vma->flags & (VMA_LOCKED | VMA_ONFAULT | VMA_WRITE)) == VMA_LOCKED &&
+	return (vma->flags & (VMA_LOCKED | VMA_ONFAULT | VMA_WRITE | VMA_SHARED)) == VMA_LOCKED &&
 	       p->prot & VMA_WRITE;
 }
 

@@ -18,6 +18,9 @@
  * A fault at either address meanwhile finds a pending VMA or none, and waits for the range. So it
  * never sees a page at neither or at both places, and nothing is installed at the target before the
  * old entries are there (H16). With DONTUNMAP the source stays, pending until 6, and is empty then.
+ *
+ * A mapping of an object gets a new place in the object's list before 3, behind that of the source
+ * (object/mapping.h). An old length of 0 asks for a second mapping of what a shared one shows.
  */
 #include "space/space.h"
 
@@ -27,6 +30,8 @@ struct remap {
 	int flags;
 	struct space_lock lock, target_lock;
 	bool target_locked;
+	struct mapping *mapping; /* of the target, of an object */
+	struct deferred *gone;	 /* see space_take_gone */
 	struct span busy; /* with -QUIRE_EBUSY: who is in the way there will soon be through */
 };
 
@@ -202,6 +207,14 @@ static int reserve_target(struct remap *r)
 	return 0;
 }
 
+/* A target that comes to nothing. => pinned, in an edit or not */
+static void forget_mapping(struct remap *r)
+{
+	if (r->mapping)
+		mapping_drop(r->mapping);
+	r->mapping = NULL;
+}
+
 /* Step 1, with all checks. */
 static int suspend_source(struct remap *r, struct vma_attributes *as)
 {
@@ -216,25 +229,40 @@ static int suspend_source(struct remap *r, struct vma_attributes *as)
 		return error;
 	*as = vma_attributes(vma);
 	as->pending = true;
-	return space_replace(r->mm, r->old, r->old + moved_length(r), as);
+	if (as->mapping)
+		error = space_make_mapping(r->mm, as->mapping->object, r->target, r->new_length,
+					   as->mapping->origin + (r->target - r->old), as->flags,
+					   &r->mapping);
+	if (error)
+		return error;
+	error = space_replace(r->mm, r->old, r->old + moved_length(r), as);
+	if (error)
+		forget_mapping(r);
+	return error;
 }
 
-/* Step 3. *replaced: something was mapped at the target. */
+/*
+ * Step 3. *replaced: something was mapped at the target. r->gone: mappings that have no VMAs now.
+ */
 static int publish(struct remap *r, const struct vma_attributes *as, bool *replaced)
 {
 	uint64_t old_end = r->old + r->old_length, target_end = r->target + r->new_length;
 	bool stays = r->flags & QUIRE_MREMAP_DONTUNMAP;
-	struct vma_attributes left = *as; /* the lock goes with the pages */
+	struct vma_attributes left = *as, there = *as;
 	int error;
 
-	left.flags &= ~(VMA_LOCKED | VMA_ONFAULT);
+	left.flags &= ~(VMA_LOCKED | VMA_ONFAULT); /* the lock goes with the pages */
+	there.mapping = r->mapping;
 	space_edit_begin(r->mm);
 	*replaced = space_occupied(r->mm, r->target, target_end);
 	/* Once more, since step 1: other calls map and lock pages, too. */
 	error = check_growth(r, as->flags);
 	if (!error)
 		error = space_exchange(r->mm, r->old, old_end, stays ? &left : NULL, r->target,
-				       target_end, as);
+				       target_end, &there);
+	if (error)
+		forget_mapping(r);
+	r->gone = space_take_gone(r->mm);
 	space_edit_end(r->mm);
 	return error;
 }
@@ -248,6 +276,9 @@ static int move(struct remap *r, const struct vma_attributes *as)
 	int error;
 
 	if (!space_move_prepare(mm, r->old, r->target, length)) {
+		space_edit_begin(mm);
+		forget_mapping(r);
+		space_edit_end(mm);
 		space_set_live(mm, r->old);
 		return -QUIRE_ENOMEM;
 	}
@@ -265,6 +296,7 @@ static int move(struct remap *r, const struct vma_attributes *as)
 		space_set_live(mm, r->old);
 	else
 		space_zap(mm, r->old, r->old + r->old_length, true);
+	space_forget(r->gone);
 	return 0;
 }
 
@@ -295,21 +327,41 @@ static int64_t move_somewhere(struct remap *r)
 }
 
 /*
- * A source that no range can be locked for: it is empty (duplicating a mapping is for shared ones),
- * or reaches beyond the last address (so its tail can't be unmapped).
+ * A source that no range can be locked for: it reaches beyond the last address (so its tail can't
+ * be unmapped).
  */
 static int64_t check_source(const struct remap *r)
 {
 	const struct quire_mm *mm = r->mm;
 	bool mapped;
 
-	if (r->old_length && r->old <= mm->end && r->old_length <= mm->end - r->old)
+	if (r->old <= mm->end && r->old_length <= mm->end - r->old)
 		return 0;
 	section_enter();
 	mapped = tree_find(&mm->tree, r->old) != NULL;
 	section_leave();
-	return mapped && (!r->old_length || r->new_length < r->old_length) ? -QUIRE_EINVAL
-									   : -QUIRE_EFAULT;
+	return mapped && r->new_length < r->old_length ? -QUIRE_EINVAL : -QUIRE_EFAULT;
+}
+
+/* A second mapping, from the source's address on, of what a shared mapping shows. */
+static int64_t duplicate(const struct remap *r)
+{
+	int flags = r->flags & QUIRE_MREMAP_FIXED ? QUIRE_MAP_FIXED : 0;
+	struct space_part part;
+	int64_t result;
+
+	if (!space_next_part(r->mm, r->old, r->old + PAGE_SIZE, &part))
+		return -QUIRE_EFAULT;
+	if (!part.object || !(part.flags & VMA_SHARED))
+		result = -QUIRE_EINVAL;
+	else if (!(r->flags & QUIRE_MREMAP_MAYMOVE))
+		result = -QUIRE_ENOMEM;
+	else
+		result = space_map_object(r->mm, flags ? r->target : 0, r->new_length, flags,
+					  part.flags, part.object, part.index << PAGE_SHIFT);
+	if (part.object)
+		quire_object_put(part.object);
+	return result;
 }
 
 static int64_t remap(struct remap *r)
@@ -317,6 +369,8 @@ static int64_t remap(struct remap *r)
 	bool must_move = r->flags & (QUIRE_MREMAP_FIXED | QUIRE_MREMAP_DONTUNMAP);
 	int64_t result = check_arguments(r);
 
+	if (!result && !r->old_length)
+		return duplicate(r);
 	if (!result)
 		result = check_source(r);
 	if (result)
@@ -350,5 +404,6 @@ int64_t quire_mremap(struct quire_mm *mm, uint64_t old, uint64_t old_length, uin
 		once = r;
 		result = remap(&once);
 	} while (space_again(result, &waited));
+	object_reap();
 	return result;
 }

@@ -70,7 +70,8 @@ void space_edit_begin(struct quire_mm *);
 void space_edit_end(struct quire_mm *);
 
 /* A VMA that is not in the tree yet, live; NULL: no memory. */
-struct vma *vma_new(uint64_t start, uint64_t end, uint32_t flags, uint32_t key);
+struct vma *vma_new(uint64_t start, uint64_t end, uint32_t flags, uint32_t key,
+		    struct mapping *mapping);
 /* Free one that was never in the tree. NULL is fine. */
 void vma_free(struct vma *);
 
@@ -80,10 +81,27 @@ void vma_free(struct vma *);
  */
 void space_account(struct quire_mm *, const struct vma *, int sign);
 
+/*
+ * A VMA in the tree keeps its mapping, if it has one: count it in (1) or out (-1); with the last
+ * one the mapping goes, when the edit ends.
+ * => as space_account
+ */
+void space_account_mapping(struct quire_mm *, const struct vma *, int sign);
+/*
+ * For an edit that unmaps: take the mappings that it has left without VMAs. As long as entries are
+ * there, in the tables or in translations, who cleans a page or takes it away must find them: so
+ * they go by space_forget, after the sweep.
+ * => in the edit
+ */
+struct deferred *space_take_gone(struct quire_mm *);
+/* => no lock held */
+void space_forget(struct deferred *gone);
+
 /* What a range is to become: attributes of a VMA. */
 struct vma_attributes {
 	uint32_t flags;
 	uint32_t key;
+	struct mapping *mapping;
 	/* Not for faults until space_set_live: something must be swept first. Not merged. */
 	bool pending;
 };
@@ -91,13 +109,17 @@ struct vma_attributes {
 /* Those of a VMA in the tree, as they are. */
 static inline struct vma_attributes vma_attributes(const struct vma *vma)
 {
-	return (struct vma_attributes){ .flags = vma->flags, .key = vma->key };
+	return (struct vma_attributes){
+		.flags = vma->flags,
+		.key = vma->key,
+		.mapping = vma->mapping,
+	};
 }
 
 /*
  * Replace whatever is mapped in [start, end), by nothing (attributes NULL) or by one mapping; split
- * and merge what is needed. All or nothing. Returns 0, or -QUIRE_ENOMEM: no memory, or more VMAs
- * than the limit.
+ * and merge what is needed. All or nothing. Returns 0; -QUIRE_ENOMEM: no memory, or more VMAs than
+ * the limit; -QUIRE_EINVAL: an object does not let its mapping be split there.
  * => between space_edit_begin and _end
  */
 int space_replace(struct quire_mm *, uint64_t start, uint64_t end, const struct vma_attributes *);
@@ -160,7 +182,37 @@ bool space_move_prepare(struct quire_mm *, uint64_t from, uint64_t to, uint64_t 
 void space_move_cancel(struct quire_mm *, uint64_t from, uint64_t to, uint64_t length);
 void space_move(struct quire_mm *, uint64_t from, uint64_t to, uint64_t length);
 
+/*
+ * reverse.c: the sweep of one mapping, which mapping_sweep_all calls: see object/mapping.h.
+ */
+uint64_t space_sweep_mapping(struct mapping *, uint64_t first, uint64_t last, enum mapping_sweep);
+
 /* --- others --- */
+
+/*
+ * map.c: what quire_mmap_object does, with the flags of a VMA instead of protections.
+ * flags: of QUIRE_MAP_FIXED and QUIRE_MAP_FIXED_NOREPLACE alone.
+ * => no lock held, a reference to the object
+ */
+int64_t space_map_object(struct quire_mm *, uint64_t address, uint64_t length, int flags,
+			 uint32_t vma_flags, struct quire_object *, uint64_t offset);
+/* map.c: a record of a mapping of the object; as mapping_make. */
+int space_make_mapping(struct quire_mm *, struct quire_object *, uint64_t start, uint64_t length,
+		       uint64_t origin, uint32_t vma_flags, struct mapping **out);
+/* A part of a range that one VMA maps. */
+struct space_part {
+	uint64_t start, end;
+	uint32_t flags;
+	struct quire_object *object; /* NULL: none, or the mapping has just gone. A reference */
+	uint64_t index;		     /* what is at start */
+};
+
+/*
+ * find.c: the first part of [start, end) that is mapped, for calls that work on objects with
+ * nothing locked. False: nothing is.
+ * => no lock held, outside a section; the caller puts part->object
+ */
+bool space_next_part(struct quire_mm *, uint64_t start, uint64_t end, struct space_part *part);
 
 /*
  * unmap.c: publish, then sweep, of [start, end) in a held SPACE_EDIT lock. 0 or -QUIRE_ENOMEM
@@ -185,13 +237,14 @@ int space_create_like(struct quire_mm *parent, struct quire_mm **out);
 int space_grow_stack(struct quire_mm *, uint64_t address);
 /*
  * populate.c: fault every page in. 0, or the first negative error: -QUIRE_ENOMEM (nothing mapped
- * there), -QUIRE_EFAULT (not allowed), -QUIRE_EAGAIN (no memory).
+ * there), -QUIRE_EACCES (not allowed), -QUIRE_EFAULT (beyond the end of the object, or not
+ * readable), -QUIRE_EAGAIN (no memory).
  * => no lock held
  */
 int space_populate(struct quire_mm *, uint64_t start, uint64_t end, enum quire_access access);
 /*
- * populate.c: fault in what is mapped of it, for writing where that is allowed. Returns the first
- * error, as space_populate does; -QUIRE_EFAULT also for a mapping without any right.
+ * populate.c: fault in what is mapped of it, for writing where that makes a private copy. Returns
+ * the first error, as space_populate does; -QUIRE_EACCES also for a mapping without any right.
  */
 int space_populate_mapped(struct quire_mm *, uint64_t start, uint64_t end);
 

@@ -24,14 +24,10 @@ void sweep_begin(struct sweep *s, struct quire_mm *mm, uint64_t start, uint64_t 
 	s->end = end;
 	s->turn = 0;
 	s->busy = false;
-	s->unmapped = 0;
+	s->unmapped = s->objects = 0;
 }
 
-/*
- * Lock the next leaf of the sweep.
- * => opens a section, which end_leaf closes. Returns false at the end, with neither.
- */
-static bool next_leaf(struct sweep *s)
+bool sweep_next_leaf(struct sweep *s)
 {
 	for (;;) {
 		if (s->busy)
@@ -52,29 +48,37 @@ static bool next_leaf(struct sweep *s)
 	return false;
 }
 
-static void end_leaf(struct sweep *s)
+void sweep_end_leaf(struct sweep *s)
 {
 	table_unlock(s->leaf);
 	if (s->unmapped)
 		trace_add(&mm_trace(s->mm)->anonymous, -s->unmapped);
-	s->unmapped = 0;
+	if (s->objects)
+		trace_add(&mm_trace(s->mm)->objects, -s->objects);
+	s->unmapped = s->objects = 0;
 	section_leave();
 }
 
-/* Take one entry away. => leaf locked, room */
-static void zap(struct sweep *s, slot *at, pte entry)
+void sweep_zap(struct sweep *s, slot *at, pte entry)
 {
-	struct frame *frame = frame_of(pte_pfn(entry));
+	struct frame *frame;
 
 	at_xchg(at, PTE_NONE);
 	s->leaf->u.table.used--;
 	gather_flush(&s->gather, s->address, PAGE_SIZE);
+	if (pte_is_special(entry))
+		return; /* H57: it has no descriptor */
+	frame = frame_of(pte_pfn(entry));
 	if (frame == frame_zero)
 		return;
-	rmap_remove(frame, &s->mm->tables, s->address);
+	if (frame->kind == FRAME_OBJECT) {
+		s->objects++;
+	} else {
+		rmap_remove(frame, &s->mm->tables, s->address);
+		s->unmapped++;
+	}
 	gather_frame(&s->gather, frame);
 	s->room--;
-	s->unmapped++;
 }
 
 static void zap_leaf(struct sweep *s)
@@ -94,7 +98,7 @@ static void zap_leaf(struct sweep *s)
 			s->busy = true;
 			return;
 		}
-		zap(s, at, entry);
+		sweep_zap(s, at, entry);
 	}
 }
 
@@ -115,7 +119,7 @@ void space_zap(struct quire_mm *mm, uint64_t start, uint64_t end, bool unhook)
 	bool empty;
 
 	sweep_begin(&s, mm, start, end);
-	while (next_leaf(&s)) {
+	while (sweep_next_leaf(&s)) {
 		struct frame *leaf = s.leaf;
 
 		zap_leaf(&s);
@@ -123,12 +127,12 @@ void space_zap(struct quire_mm *mm, uint64_t start, uint64_t end, bool unhook)
 		if (unhook && empty) {
 			/* The section must go on: the leaf is looked at once more. */
 			section_enter();
-			end_leaf(&s);
+			sweep_end_leaf(&s);
 			sweep_free_span(mm, start, end, &floor, &ceiling);
 			table_unhook_empty(&mm->tables, leaf, floor, ceiling, &s.gather.unhooked);
 			section_leave();
 		} else {
-			end_leaf(&s);
+			sweep_end_leaf(&s);
 		}
 	}
 	gather_finish(&s.gather);
@@ -156,7 +160,7 @@ void space_narrow(struct quire_mm *mm, uint64_t start, uint64_t end, uint32_t fl
 	sweep_begin(&s, mm, start, end);
 	s.flags = flags;
 	s.key = key;
-	while (next_leaf(&s)) {
+	while (sweep_next_leaf(&s)) {
 		uint64_t limit = sweep_leaf_end(&s);
 		slot *at = table_slot(s.leaf, s.address);
 
@@ -170,7 +174,7 @@ void space_narrow(struct quire_mm *mm, uint64_t start, uint64_t end, uint32_t fl
 				narrow(&s, at, entry);
 			s.address += PAGE_SIZE;
 		}
-		end_leaf(&s);
+		sweep_end_leaf(&s);
 	}
 	gather_finish(&s.gather);
 }

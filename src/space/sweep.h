@@ -15,6 +15,7 @@ struct sweep {
 	bool busy;	     /* the entry at `address` is in transition: pause, come again */
 	uint32_t flags, key; /* of space_narrow */
 	int64_t unmapped;    /* anonymous pages */
+	int64_t objects;     /* pages of objects */
 };
 
 /* Where the leaf that the sweep is at, or the sweep itself, ends. */
@@ -26,6 +27,14 @@ static inline uint64_t sweep_leaf_end(const struct sweep *s)
 }
 
 void sweep_begin(struct sweep *, struct quire_mm *, uint64_t start, uint64_t end);
+/*
+ * Lock the next leaf of the sweep.
+ * => opens a section, which sweep_end_leaf closes. Returns false at the end, with neither.
+ */
+bool sweep_next_leaf(struct sweep *);
+void sweep_end_leaf(struct sweep *);
+/* Take the entry at s->address away. => leaf locked, room */
+void sweep_zap(struct sweep *, slot *at, pte entry);
 /*
  * Of a free range: the span around it in which nothing is mapped in the current layout; tables that
  * lie in it whole are needed by nobody.

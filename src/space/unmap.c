@@ -5,6 +5,7 @@
 int space_unmap(struct space_lock *lock, uint64_t start, uint64_t end)
 {
 	struct quire_mm *mm = lock->mm;
+	struct deferred *gone;
 	bool any;
 	int error = 0;
 
@@ -12,11 +13,13 @@ int space_unmap(struct space_lock *lock, uint64_t start, uint64_t end)
 	any = space_occupied(mm, start, end);
 	if (any)
 		error = space_replace(mm, start, end, NULL);
+	gone = space_take_gone(mm);
 	space_edit_end(mm);
 	if (error || !any)
 		return error;
 	space_downgrade(lock);
 	space_zap(mm, start, end, true);
+	space_forget(gone);
 	return 0;
 }
 
@@ -37,5 +40,6 @@ int quire_munmap(struct quire_mm *mm, uint64_t address, uint64_t length)
 		error = space_unmap(&lock, address, end);
 		space_unlock(&lock);
 	} while (space_again(error, &waited));
+	object_reap();
 	return error;
 }

@@ -11,7 +11,7 @@
 struct check {
 	struct quire_mm *mm;
 	const char *wrong;
-	uint64_t tables, anonymous;
+	uint64_t tables, anonymous, objects;
 };
 
 static void fail(struct check *c, const char *wrong)
@@ -43,6 +43,54 @@ static void check_anonymous(struct check *c, const struct vma *vma, pte entry, u
 		fail(c, "an entry allows more than its VMA");
 }
 
+/* A page of an object: the one that the mapping shows here, writable only if that is known. */
+static void check_object(struct check *c, const struct vma *vma, pte entry, uint64_t address)
+{
+	const struct frame *frame = frame_of(pte_pfn(entry));
+	const struct quire_object *object = vma->mapping ? vma->mapping->object : NULL;
+	bool writable = pte_rights(entry) & RIGHT_WRITE;
+	struct cache_slot place;
+
+	c->objects++;
+	if (!object || frame->u.object.object != object ||
+	    frame->u.object.index != mapping_index(vma->mapping, address)) {
+		fail(c, "an entry maps a page that its mapping does not show there");
+		return;
+	}
+	place = cache_find(&object->cache, frame->u.object.index);
+	if (cache_load(&place) != frame)
+		fail(c, "an entry maps a page that has left its object");
+	else if (!(at_load(&frame->u.object.state) & PAGE_READY))
+		fail(c, "an entry maps a page that is not ready");
+	else if (writable && !(vma->flags & VMA_SHARED))
+		fail(c, "an object's page is writable in a private mapping");
+	else if (writable && object->tracks && !(at_load(&frame->u.object.state) & PAGE_DIRTY))
+		fail(c, "a clean page is mapped writable");
+	else if (pte_rights(entry) & ~vma_flags_rights(vma->flags))
+		fail(c, "an entry allows more than its VMA");
+}
+
+static void check_device(struct check *c, const struct vma *vma, pte entry, uint64_t address)
+{
+	const struct quire_object *object = vma->mapping ? vma->mapping->object : NULL;
+
+	if (!object || !object->device ||
+	    pte_pfn(entry) != object->physical + mapping_index(vma->mapping, address))
+		fail(c, "a special entry where no device is mapped");
+	else if (pte_rights(entry) & ~vma_flags_rights(vma->flags))
+		fail(c, "an entry allows more than its VMA");
+}
+
+static void check_mapped(struct check *c, const struct vma *vma, pte entry, uint64_t address)
+{
+	if (pte_is_special(entry))
+		check_device(c, vma, entry, address);
+	else if (frame_of(pte_pfn(entry))->kind == FRAME_OBJECT)
+		check_object(c, vma, entry, address);
+	else
+		check_anonymous(c, vma, entry, address);
+}
+
 static void check_leaf(struct check *c, struct frame *table, unsigned *used)
 {
 	slot *slots = frame_bytes(table);
@@ -65,7 +113,7 @@ static void check_leaf(struct check *c, struct frame *table, unsigned *used)
 		else if (pte_key(entry) != vma->key)
 			fail(c, "an entry's protection key is not its VMA's");
 		else
-			check_anonymous(c, vma, entry, address);
+			check_mapped(c, vma, entry, address);
 	}
 }
 
@@ -129,6 +177,10 @@ static void check_layout(struct check *c)
 			fail(c, "a VMA's bounds");
 		if (at_load(&vma->readers))
 			fail(c, "a VMA is locked");
+		if (vma->mapping &&
+		    (vma->mapping->mm != mm || !vma->mapping->vmas ||
+		     vma->start < vma->mapping->start || vma->end > vma->mapping->end))
+			fail(c, "a VMA's mapping is not its own");
 		space_account(&sums, vma, 1);
 	}
 	if (sums.vmas != count || sums.vmas != mm->vmas || sums.mapped != mm->mapped ||
@@ -138,19 +190,22 @@ static void check_layout(struct check *c)
 
 static void check_counters(struct check *c)
 {
-	int64_t anonymous = 0, tables = 1; /* the root */
+	int64_t anonymous = 0, objects = 0, tables = 1; /* the root */
 
 	for (unsigned cpu = 0; cpu < machine_cpus(); cpu++) {
 		anonymous += at_load(&c->mm->tables.trace[cpu].anonymous);
+		objects += at_load(&c->mm->tables.trace[cpu].objects);
 		tables += at_load(&c->mm->tables.trace[cpu].tables);
 	}
 	if (anonymous != (int64_t)c->anonymous)
 		fail(c, "the count of anonymous pages is wrong");
+	if (objects != (int64_t)c->objects)
+		fail(c, "the count of pages of objects is wrong");
 	if (tables != (int64_t)c->tables)
 		fail(c, "the count of tables is wrong");
 }
 
-static const char *validate_mm(struct quire_mm *mm, uint64_t *anonymous)
+static const char *validate_mm(struct quire_mm *mm, uint64_t *anonymous, uint64_t *objects)
 {
 	struct check c = { .mm = mm };
 
@@ -160,41 +215,74 @@ static const char *validate_mm(struct quire_mm *mm, uint64_t *anonymous)
 	if (range_count(&mm->ranges) || at_load(&mm->tree_lock.word))
 		fail(&c, "a lock of the space is held");
 	*anonymous += c.anonymous;
+	*objects += c.objects;
 	return c.wrong;
 }
 
-/* Every mapping that the pages know of is an entry that was found. */
-static const char *check_pages(uint64_t anonymous)
+/*
+ * Every mapping that the pages know of is an entry that was found, and every reference of an
+ * object's page is its cache's or an entry's. `cached`: pages in the caches of all objects.
+ */
+static const char *check_pages(uint64_t anonymous, uint64_t objects, uint64_t cached)
 {
-	uint64_t mapped = 0;
+	uint64_t mapped = 0, references = 0;
 
-	for (uint64_t i = 0; i < frame_count; i++)
+	for (uint64_t i = 0; i < frame_count; i++) {
 		if (frame_table[i].kind == FRAME_ANON)
 			mapped += frame_table[i].u.page.mapcount;
-	return mapped == anonymous ? NULL : "pages are mapped by entries that are in no space";
+		else if (frame_table[i].kind == FRAME_OBJECT)
+			references += at_load(&frame_table[i].refs);
+	}
+	if (mapped != anonymous)
+		return "pages are mapped by entries that are in no space";
+	return references == objects + cached ? NULL : "an object's page is kept by nobody";
+}
+
+/* => nothing else runs */
+static const char *check_objects(uint64_t *cached)
+{
+	for (const struct quire_object *o = object_first(); o; o = o->next) {
+		uint64_t pages = 0, dirty = 0;
+		const char *wrong = cache_validate(&o->cache, &pages, &dirty);
+
+		if (wrong)
+			return wrong;
+		if (at_load(&o->lock.word) || at_load(&o->io.state))
+			return "an object is locked";
+		*cached += pages;
+	}
+	return NULL;
+}
+
+static const char *check_everything(uint64_t anonymous, uint64_t objects)
+{
+	static struct slab *const slabs[] = { &vma_slab, &tree_slab, &rmap_slab, &mapping_slab,
+					      &cache_slab };
+	uint64_t cached = 0;
+	const char *wrong = check_objects(&cached);
+
+	if (!wrong)
+		wrong = check_pages(anonymous, objects, cached);
+	if (!wrong)
+		wrong = frame_validate();
+	for (size_t i = 0; i < sizeof(slabs) / sizeof(slabs[0]) && !wrong; i++)
+		wrong = slab_validate(slabs[i]);
+	return wrong;
 }
 
 const char *quire_validate(struct quire_mm *mm)
 {
 	const char *wrong = NULL;
-	uint64_t anonymous = 0;
+	uint64_t anonymous = 0, objects = 0;
 
 	section_enter();
 	if (mm) {
-		wrong = validate_mm(mm, &anonymous);
+		wrong = validate_mm(mm, &anonymous, &objects);
 	} else {
 		for (mm = space_first(); mm && !wrong; mm = mm->next)
-			wrong = validate_mm(mm, &anonymous);
+			wrong = validate_mm(mm, &anonymous, &objects);
 		if (!wrong)
-			wrong = check_pages(anonymous);
-		if (!wrong)
-			wrong = frame_validate();
-		if (!wrong)
-			wrong = slab_validate(&vma_slab);
-		if (!wrong)
-			wrong = slab_validate(&tree_slab);
-		if (!wrong)
-			wrong = slab_validate(&rmap_slab);
+			wrong = check_everything(anonymous, objects);
 	}
 	section_leave();
 	return wrong;

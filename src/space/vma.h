@@ -6,7 +6,7 @@
 #ifndef QUIRE_SPACE_VMA_H
 #define QUIRE_SPACE_VMA_H
 
-#include "frame/slab.h"
+#include "object/mapping.h"
 #include "sync/grace.h"
 
 /* vma->flags. The first three are the protection, with the values of QUIRE_PROT_*. */
@@ -27,16 +27,22 @@
 #define VMA_HUGEPAGE 0x2000u
 #define VMA_NOHUGEPAGE 0x4000u
 #define VMA_MERGEABLE 0x8000u
+#define VMA_NOWRITE 0x10000u /* may never be writable: not opened for it, or a private device */
+#define VMA_NOEXEC 0x20000u  /* of what may not be executed */
 
 struct vma {
 	_Atomic uint64_t seq; /* VMA_PENDING, VMA_LIVE, VMA_RETIRED: only ever rises */
 	uint64_t start, end;
 	uint32_t flags;
 	uint32_t key;
+	struct mapping *mapping; /* of an object; NULL: anonymous memory. Lives as long as the VMA
+				  */
 	struct deferred deferred;
 	/* The vma-lock baseline: faults inside; VMA_WRITER for ever once it is being replaced. */
 	_Atomic uint32_t readers;
 };
+
+_Static_assert(sizeof(struct vma) == CACHE_LINE, "a VMA is one cache line");
 
 /*
  * The sequence count. Odd: not to be relied upon. A VMA is born pending if entries must be swept

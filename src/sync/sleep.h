@@ -18,4 +18,25 @@ static inline void sleep_on(_Atomic uint32_t *word, uint32_t seen)
 	grace_resume(nested);
 }
 
+/*
+ * Around code of the embedder's, which may sleep: nobody waits for this CPU meanwhile.
+ * => outside any section, no spin lock held
+ */
+struct away {
+	uint32_t nested;
+	bool inside;
+};
+
+static inline struct away away_begin(void)
+{
+	assert_none_held();
+	return (struct away){ .nested = grace_suspend(), .inside = port_away() };
+}
+
+static inline void away_end(struct away away)
+{
+	port_back(away.inside);
+	grace_resume(away.nested);
+}
+
 #endif

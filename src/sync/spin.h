@@ -14,10 +14,14 @@
 #include "sync/atomic.h"
 
 enum lock_rank {
-	RANK_SPACES,  /* the list of all address spaces */
-	RANK_TREE,    /* one space's VMA tree */
-	RANK_RANGES,  /* the list inside a range lock; innermost of the space */
-	RANK_TABLE_4, /* page tables, by level: parent before child */
+	RANK_SPACES,	 /* the list of all address spaces */
+	RANK_OBJECTS,	 /* the list of all objects */
+	RANK_TREE,	 /* one space's VMA tree */
+	RANK_RANGES,	 /* the list inside a range lock; innermost of the space */
+	RANK_OBJECT,	 /* where an object is mapped */
+	RANK_CACHE,	 /* the shape of an object's cache */
+	RANK_CACHE_NODE, /* a node of it, and so the slots of 64 pages */
+	RANK_TABLE_4,	 /* page tables, by level: parent before child */
 	RANK_TABLE_3,
 	RANK_TABLE_2,
 	RANK_TABLE_1,

@@ -37,6 +37,8 @@ static inline pte pte_change(pte entry, unsigned rights, unsigned key)
 {
 	pte changed = pte_make(pte_pfn(entry), rights, key);
 
+	if (pte_is_special(entry))
+		changed = pte_special(changed);
 	if (pte_is_accessed(entry))
 		changed = pte_accessed(changed);
 	return pte_is_dirty(entry) ? pte_dirty(changed) : changed;

@@ -112,6 +112,7 @@ void trace_sum(struct quire_stats *stats, const struct trace_block *block)
 		stats->counters[counter] += at_load(&block->counters[counter]);
 	/* One CPU's share may be negative; the sum is right modulo 2^64. */
 	stats->anonymous += (uint64_t)at_load(&block->anonymous);
+	stats->object_pages += (uint64_t)at_load(&block->objects);
 	stats->tables += (uint64_t)at_load(&block->tables);
 }
 

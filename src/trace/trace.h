@@ -14,6 +14,7 @@ struct trace_block {
 	/* The first line: those that were speculative. */
 	_Atomic uint64_t faults[QUIRE_PATH_COUNT][QUIRE_KIND_COUNT];
 	_Atomic int64_t anonymous; /* pages mapped less pages unmapped by this CPU */
+	_Atomic int64_t objects;   /* the same of pages of objects */
 	_Atomic int64_t tables;	   /* tables hooked less tables unhooked */
 	_Atomic uint64_t counters[QUIRE_COUNTER_COUNT];
 } __attribute__((aligned(64)));

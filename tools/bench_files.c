@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The loops of docs/benchmarks.md over files and shared memory.
+ *
+ *     worker 0 ──► mapping ──► file 0 ──► cache: all its pages        each its own; the "-one" loops
+ *     worker 1 ──► mapping ──► file 1 ──► cache: all its pages        all the first
+ *
+ * What is measured is Quire, not a store: a file's pages are in the cache before a run begins, and
+ * stay there. So its store keeps nothing: it is the same byte over and over, and what is written to
+ * it is dropped.
+ */
+#include "bench.h"
+
+#include <string.h>
+
+#define FILE_BYTE 'q'
+#define WARM_BYTES UINT64_C(65536)
+
+/* A store is nothing but its size. */
+static int store_size(void *store, uint64_t *size)
+{
+	*size = (uintptr_t)store;
+	return 0;
+}
+
+static int store_read(void *store, uint64_t offset, const struct quire_buffer *buffers,
+		      unsigned count)
+{
+	(void)store;
+	(void)offset;
+	for (unsigned i = 0; i < count; i++)
+		memset(buffers[i].bytes, FILE_BYTE, buffers[i].length);
+	return 0;
+}
+
+static int store_write(void *store, uint64_t offset, const struct quire_buffer *buffers,
+		       unsigned count)
+{
+	(void)store;
+	(void)offset;
+	(void)buffers;
+	(void)count;
+	return 0;
+}
+
+static bool warm(struct run *run, struct quire_object *file, uint64_t bytes)
+{
+	static char buffer[WARM_BYTES];
+
+	for (uint64_t offset = 0; offset < bytes;) {
+		int64_t r = quire_object_read(file, offset, buffer, sizeof buffer);
+
+		if (r <= 0)
+			return bench_fail(run, "reading a file", r);
+		offset += (uint64_t)r;
+	}
+	return true;
+}
+
+bool bench_file_open(struct run *run, unsigned index, uint64_t bytes)
+{
+	static const struct quire_store_ops ops = {
+		.size = store_size,
+		.read = store_read,
+		.write = store_write,
+	};
+	int r = quire_file_create(&ops, (void *)(uintptr_t)bytes, NULL, &run->files[index]);
+
+	if (r != 0)
+		return bench_fail(run, "creating a file", r);
+	return warm(run, run->files[index], bytes);
+}
+
+void bench_files_close(struct run *run)
+{
+	for (unsigned i = 0; i < BENCH_MAX_CPUS; i++)
+		if (run->files[i])
+			quire_object_put(run->files[i]);
+}
+
+bool bench_map_file(struct run *run, unsigned index, uint64_t address, uint64_t bytes, int prot,
+		    int kind)
+{
+	const int max = QUIRE_PROT_READ | QUIRE_PROT_WRITE, flags = kind | QUIRE_MAP_FIXED;
+	struct quire_object *file = run->files[index];
+	int64_t r = quire_mmap_object(run->mm, address, bytes, prot, flags, file, 0, max);
+
+	if (bench_again(r))
+		r = quire_mmap_object(run->mm, address, bytes, prot, flags, file, 0, max);
+	return r == (int64_t)address || bench_fail(run, "mmap of a file", r);
+}
+
+bool bench_map_shared(struct run *run, uint64_t address, uint64_t bytes)
+{
+	const int prot = QUIRE_PROT_READ | QUIRE_PROT_WRITE;
+	const int flags = QUIRE_MAP_SHARED | QUIRE_MAP_ANONYMOUS | QUIRE_MAP_FIXED;
+	int64_t r = quire_mmap(run->mm, address, bytes, prot, flags);
+
+	if (bench_again(r))
+		r = quire_mmap(run->mm, address, bytes, prot, flags);
+	return r == (int64_t)address || bench_fail(run, "mmap of shared memory", r);
+}
+
+/* How a loop maps and touches, in its argument. */
+#define SHARED 1u
+#define ANONYMOUS 2u
+#define READ 4u
+#define ONE 8u
+
+static bool open_files(struct run *run)
+{
+	unsigned count = run->loop->argument & ONE ? 1 : run->cpus;
+
+	for (unsigned i = 0; i < count; i++)
+		if (!bench_file_open(run, i, run->options->region_bytes))
+			return false;
+	return true;
+}
+
+static bool map(struct worker *w)
+{
+	unsigned how = w->run->loop->argument;
+	uint64_t bytes = w->run->options->region_bytes, base = bench_slot(w);
+
+	if (how & ANONYMOUS)
+		return bench_map_shared(w->run, base, bytes);
+	return bench_map_file(w->run, how & ONE ? 0 : w->index, base, bytes,
+			      how & READ ? QUIRE_PROT_READ : QUIRE_PROT_READ | QUIRE_PROT_WRITE,
+			      how & SHARED ? QUIRE_MAP_SHARED : QUIRE_MAP_PRIVATE);
+}
+
+static void touch(struct worker *w)
+{
+	uint64_t bytes = w->run->options->region_bytes, base = bench_slot(w);
+	bool read = w->run->loop->argument & READ;
+	char value;
+
+	while (bench_running(w)) {
+		if (!map(w))
+			return;
+		for (uint64_t page = base; page < base + bytes; page += QUIRE_PAGE_SIZE) {
+			if (!bench_running(w) ||
+			    !(read ? bench_read(w, page, &value) : bench_write(w, page)))
+				return;
+			bench_count(w, 1);
+		}
+		if (!bench_unmap(w->run, base, bytes))
+			return;
+	}
+}
+
+static void mmap2(struct worker *w)
+{
+	while (bench_running(w)) {
+		if (!map(w) || !bench_unmap(w->run, bench_slot(w), w->run->options->region_bytes))
+			return;
+		bench_count(w, 1);
+	}
+}
+
+static void tlb_flush1(struct worker *w)
+{
+	uint64_t pages = w->run->options->region_bytes / QUIRE_PAGE_SIZE, page;
+	char value;
+
+	if (!map(w))
+		return;
+	while (bench_running(w)) {
+		page = bench_slot(w) + bench_random(&w->random) % pages * QUIRE_PAGE_SIZE;
+		if (!bench_write(w, page) ||
+		    !bench_advise(w->run, page, QUIRE_PAGE_SIZE, QUIRE_MADV_DONTNEED) ||
+		    !bench_read(w, page, &value))
+			return;
+		if (value != FILE_BYTE) {
+			bench_fail(w->run, "the file coming back by DONTNEED", 0);
+			return;
+		}
+		bench_count(w, 1);
+	}
+}
+
+#define FILES(loop_name, function, argument_, unit_, text)                                         \
+	{                                                                                          \
+		.name = loop_name, .group = "files", .unit = unit_, .what = text, .min_cpus = 1,   \
+		.argument = argument_, .setup = open_files, .work = function                       \
+	}
+
+const struct loop bench_files[] = {
+	FILES("page_fault2", touch, 0, "faults",
+	      "map 128 MiB of a file privately, write a byte a page, unmap"),
+	FILES("page_fault3", touch, SHARED, "faults",
+	      "map 128 MiB of a file shared, write a byte a page, unmap"),
+	FILES("file-read", touch, SHARED | READ, "pages",
+	      "map 128 MiB of a file shared, read a byte a page, unmap"),
+	FILES("file-read-one", touch, SHARED | READ | ONE, "pages",
+	      "the same, all threads the same file"),
+	FILES("mmap2", mmap2, 0, "iterations", "map and unmap 128 MiB of a file, untouched"),
+	FILES("tlb_flush1", tlb_flush1, 0, "iterations",
+	      "a page of 128 MiB of a file: write, DONTNEED, read back the file's"),
+	{ .name = "shared-fault",
+	  .group = "files",
+	  .unit = "faults",
+	  .what = "map 128 MiB of new shared memory, write a byte a page, unmap",
+	  .min_cpus = 1,
+	  .argument = SHARED | ANONYMOUS,
+	  .work = touch },
+	{ .name = NULL },
+};
