@@ -670,7 +670,7 @@ static void limit_without_leaf(void **state)
 		gone += remove_all(0, UINT64_MAX);
 		for (unsigned turn = 0; at_load_acquire(&done) != n; turn++)
 			port_pause(turn);
-		left += look(9) != NULL;
+		left += at_load(&cache.root) != NULL; /* a page, or a node made for nothing */
 		remove_all(0, UINT64_MAX);
 	}
 	assert_int_equal(pthread_join(thread, NULL), 0);

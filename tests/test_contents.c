@@ -5,7 +5,7 @@
  * sides. Results, errors, layouts, every value read, signals with their addresses, the child's view
  * after a fork, and the files on disk must agree.
  *
- *     test_contents [--seconds N | --sequences N] [--seed N] [--run NAME]
+ *     test_contents [--seconds N | --sequences N] [--seed N] [--run NAME] [--trace 1]
  *
  * N seconds or sequences of each run. A sequence is STEPS steps from fresh files, and its seed
  * makes it again. `alone` compares all that is mapped after each step in every second sequence; in
@@ -47,6 +47,7 @@
 
 static struct quire_mm *mm;
 static atomic_bool stop;
+static bool trace; /* each step is told */
 
 static struct {
 	const char *name;
@@ -102,6 +103,17 @@ __attribute__((format(printf, 1, 2))) static void note(const char *format, ...)
 
 	va_start(arguments, format);
 	vsnprintf(me->log[me->step % LOG], sizeof(me->log[0]), format, arguments);
+	va_end(arguments);
+}
+
+__attribute__((format(printf, 1, 2))) static void note_more(const char *format, ...)
+{
+	char *text = me->log[me->step % LOG];
+	size_t length = strlen(text);
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text + length, sizeof(me->log[0]) - length, format, arguments);
 	va_end(arguments);
 }
 
@@ -229,10 +241,10 @@ static struct outcome compare_access(const struct access *access)
 	if (!same) {
 		struct place place = place_at(access->address);
 
-		differ("access %d of %u bytes at %lld+%#llx (file %d, %#llx): "
+		differ("access %d of %u bytes at arena%+lld.%llx (file %d, %#llx): "
 		       "Linux %d %#llx at %#llx, Quire %d %#llx at %#llx",
 		       (int)access->kind, access->size,
-		       (long long)(access->address - me->base) / (long long)PAGE,
+		       (long long)(access->address - ARENA) / (long long)PAGE,
 		       (unsigned long long)(access->address % PAGE),
 		       place.file == CONTENTS ? -1 : (int)place.file,
 		       (unsigned long long)place.offset, (int)l.verdict,
@@ -380,14 +392,17 @@ static void step_mprotect(void)
 	compare_call(&call, NULL);
 }
 
-/* It went somewhere else: back to where it was. */
+/* It went somewhere else: back to where it was; a second mapping goes away. */
 static void move_back(const struct oracle_call *call, int64_t place, int64_t linux_place)
 {
 	struct oracle_call back = { CALL_MREMAP,
 				    { (uint64_t)place, call->a[2], call->a[1],
 				      QUIRE_MREMAP_MAYMOVE | QUIRE_MREMAP_FIXED, call->a[0] } };
-	int64_t q = quire_call(mm, &back), l;
+	int64_t q, l;
 
+	if (!call->a[1])
+		back.number = CALL_MUNMAP;
+	q = quire_call(mm, &back);
 	back.a[0] = (uint64_t)linux_place;
 	l = linux_call(&back);
 	if (q != l)
@@ -408,7 +423,7 @@ static void step_mremap(void)
 	call.a[3] = flags[random_below(sizeof(flags) / sizeof(flags[0]))];
 	if (one_in(2))
 		call.a[2] = call.a[1];
-	if (one_in(8) && call.a[3] & QUIRE_MREMAP_FIXED && call.a[4] != call.a[0])
+	if (one_in(8) && call.a[3] & QUIRE_MREMAP_FIXED)
 		call.a[1] = 0; /* a second mapping, if it is shared */
 	l = layout_find(&me->linux_, call.a[0]);
 	q = layout_find(&me->quire, call.a[0]);
@@ -417,7 +432,7 @@ static void step_mremap(void)
 		call.a[2] = room;
 	note("%s", oracle_text(&call));
 	if (!l || !q || l->start != q->start || l->end != q->end ||
-	    call.a[0] + call.a[1] > l->end) {
+	    call.a[0] + call.a[1] > l->end || (call.a[1] == 0 && call.a[4] == call.a[0])) {
 		atomic_fetch_add(&totals.skipped, 1);
 		return;
 	}
@@ -558,10 +573,17 @@ static void step_access(void)
 {
 	unsigned count = 1 + (unsigned)random_below(6);
 
-	note("%u accesses", count);
+	note("accesses");
 	for (unsigned i = 0; i < count; i++) {
 		struct access access = some_access();
+		struct place place = place_at(access.address);
 
+		note_more(" %c%u@%+lld.%llx", access.kind == QUIRE_WRITE ? 'w' : 'r', access.size,
+			  (long long)(access.address - ARENA) / (long long)PAGE,
+			  (unsigned long long)(access.address % PAGE));
+		if (place.file != CONTENTS)
+			note_more("=%c%u.%llx", place.shared ? 's' : 'p', place.file,
+				  (unsigned long long)place.offset);
 		compare_access(&access);
 	}
 }
@@ -777,9 +799,9 @@ static void compare_views(const char *when, const struct outcome *l, const struc
 		if (l[p].verdict == q[p].verdict && l[p].address == q[p].address &&
 		    (l[p].value == q[p].value || !own_place(me->base + p * PAGE)))
 			continue;
-		differ("page %u in the child, %s its stores: Linux %d %#llx, Quire %d %#llx", p,
-		       when, (int)l[p].verdict, (unsigned long long)l[p].value, (int)q[p].verdict,
-		       (unsigned long long)q[p].value);
+		differ("page %u of mine in the child, %s its stores: Linux %d %#llx, Quire %d %#llx",
+		       p, when, (int)l[p].verdict, (unsigned long long)l[p].value,
+		       (int)q[p].verdict, (unsigned long long)q[p].value);
 	}
 }
 
@@ -842,8 +864,11 @@ static void play(void)
 {
 	struct oracle_call clear = { CALL_MUNMAP, { me->base, me->pages * PAGE } };
 
-	for (me->step = 0; me->step < STEPS && !atomic_load(&stop); me->step++)
+	for (me->step = 0; me->step < STEPS && !atomic_load(&stop); me->step++) {
 		one_step();
+		if (trace)
+			print_error("%u: %3u %s\n", me->number, me->step, me->log[me->step % LOG]);
+	}
 	me->step--;
 	if (!atomic_load(&stop))
 		compare_call(&clear, NULL);
@@ -1061,6 +1086,8 @@ static bool read_options(int argc, char **argv)
 			first_seed = n;
 		else if (!strcmp(argv[i], "--run"))
 			cmocka_set_test_filter(argv[i + 1]);
+		else if (!strcmp(argv[i], "--trace"))
+			trace = n;
 		else
 			return false;
 	}
@@ -1082,7 +1109,7 @@ int main(int argc, char **argv)
 
 	if (!read_options(argc, argv)) {
 		fprintf(stderr, "test_contents [--seconds N | --sequences N] [--seed N] "
-				"[--run NAME]\n");
+				"[--run NAME] [--trace 1]\n");
 		return 2;
 	}
 	failed = cmocka_run_group_tests_name("contents", tests, setup, teardown);

@@ -3,6 +3,7 @@
  * `quire record`: what its parts share.
  *
  *   record.c           the command: options, starting the program, exit status
+ *   record_filter.c    the calls that stop a program
  *   record_calls.c     the tracer: ptrace stops -> log (calls, layouts, lives of tasks)
  *   record_describe.c  what the tracer asks about a stopped thread
  *   record_rings.c     the kernel's events, opened
@@ -102,8 +103,14 @@ void faults_stop(struct faults *faults); /* all that was recorded is in the reco
 extern const int record_calls[];
 extern const size_t record_call_count;
 
-/* Have the kernel stop this process at those calls, for its tracer. => false with errno */
+/* Have the kernel stop this process for its tracer, at those calls, at those that may give a file
+ * another size, and at those that can't be recorded. => false with errno */
 bool calls_filter(void);
+/* Whether it is a call that may give the file of its first argument another size. */
+bool calls_resize(int nr);
+/* Calls that can't be recorded are counted here. */
+extern struct unrecorded calls_unrecorded[];
+void calls_count(int nr);
 
 /*
  * Trace a process that was seized with calls_options, and its offspring, until the last has ended.

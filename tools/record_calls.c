@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tracer. A seccomp filter stops a thread at the calls that matter and at no others; ptrace
- * then stops it again when the call returns. Forks, execs and exits stop by ptrace's own events.
+ * The tracer. A seccomp filter (record_filter.c) stops a thread at the calls that matter and at no
+ * others; ptrace then stops it again when the call returns. Forks, execs and exits stop by ptrace's
+ * own events.
  *
  *   thread      ──► seccomp stop ──► call ──► syscall-exit stop ──►
  *   tracer          arguments,               result,
@@ -18,16 +19,11 @@
 #include "record.h"
 
 #include <errno.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
@@ -38,30 +34,6 @@
 const int calls_options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACESECCOMP | PTRACE_O_TRACECLONE |
 			  PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC |
 			  PTRACE_O_TRACEEXIT | PTRACE_O_EXITKILL;
-
-const int record_calls[] = {
-	SYS_mmap,   SYS_munmap, SYS_mprotect, SYS_pkey_mprotect, SYS_madvise, SYS_brk,
-	SYS_mremap, SYS_mlock,	SYS_mlock2,   SYS_munlock,	 SYS_msync,
-};
-const size_t record_call_count = sizeof(record_calls) / sizeof(*record_calls);
-
-/* Calls that may give a file another size: their first argument is its descriptor. */
-static const int resizing_calls[] = { SYS_ftruncate, SYS_fallocate };
-
-static const int unrecorded_calls[] = {
-	SYS_mlockall, SYS_munlockall, SYS_remap_file_pages, SYS_shmat,
-	SYS_shmdt,    SYS_io_setup,   SYS_process_madvise,  462 /* mseal */,
-};
-static struct unrecorded unrecorded[] = {
-	{ "mlockall", 0 },	  { "munlockall", 0 }, { "remap_file_pages", 0 },
-	{ "shmat", 0 },		  { "shmdt", 0 },      { "io_setup", 0 },
-	{ "process_madvise", 0 }, { "mseal", 0 },      { NULL, 0 },
-};
-
-enum {
-	RESIZING_COUNT = sizeof(resizing_calls) / sizeof(*resizing_calls),
-	UNRECORDED_COUNT = sizeof(unrecorded_calls) / sizeof(*unrecorded_calls),
-};
 
 struct process {
 	int live;     /* threads that have not begun to end */
@@ -83,53 +55,6 @@ struct task {
 };
 
 static struct task *tasks[TRACE_TID_MAX];
-
-/* All calls that the filter stops at, one after the other. */
-static int filtered(unsigned i)
-{
-	if (i < record_call_count)
-		return record_calls[i];
-	i -= (unsigned)record_call_count;
-	return i < RESIZING_COUNT ? resizing_calls[i] : unrecorded_calls[i - RESIZING_COUNT];
-}
-
-bool calls_filter(void)
-{
-	enum {
-		CALLS = sizeof(record_calls) / sizeof(*record_calls),
-		ALL = CALLS + RESIZING_COUNT + UNRECORDED_COUNT,
-		HEAD = 4,
-		TAIL = 5,
-	};
-	struct sock_filter code[HEAD + ALL + TAIL] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-	};
-	static const struct sock_filter tail[TAIL] = {
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 2),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args)),
-		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_UNTRACED, 1, 0),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRACE),
-	};
-	struct sock_fprog program = { .len = HEAD + ALL + TAIL, .filter = code };
-
-	for (unsigned i = 0; i < ALL; i++) {
-		int nr = filtered(i);
-
-		code[HEAD + i] = (struct sock_filter)BPF_JUMP(
-			BPF_JMP | BPF_JEQ | BPF_K, (unsigned)nr,
-			(unsigned char)(ALL - 1 - i + TAIL - 1), 0);
-	}
-	memcpy(code + HEAD + ALL, tail, sizeof(tail));
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0)
-		return true;
-	if (errno != EACCES || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-		return false;
-	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0;
-}
 
 uint64_t record_now(void)
 {
@@ -254,14 +179,6 @@ static void keep_traced(int32_t tid)
 	ptrace(PTRACE_SETREGS, tid, NULL, &regs);
 }
 
-static bool is_resizing(int nr)
-{
-	for (unsigned i = 0; i < RESIZING_COUNT; i++)
-		if (resizing_calls[i] == nr)
-			return true;
-	return false;
-}
-
 /* A seccomp stop. => the request that resumes the thread */
 static enum __ptrace_request enter_call(struct task *task, int32_t tid)
 {
@@ -274,10 +191,8 @@ static enum __ptrace_request enter_call(struct task *task, int32_t tid)
 	nr = (int)info.seccomp.nr;
 	if (nr == SYS_clone)
 		keep_traced(tid);
-	for (unsigned i = 0; i < UNRECORDED_COUNT; i++)
-		if (unrecorded_calls[i] == nr)
-			unrecorded[i].count++;
-	task->resizes = is_resizing(nr);
+	calls_count(nr);
+	task->resizes = calls_resize(nr);
 	if (task->resizes) {
 		task->resized = (int)info.seccomp.args[0];
 		return PTRACE_SYSCALL;
@@ -420,7 +335,7 @@ int calls_trace(struct recording *recording, pid_t pid)
 	enum __ptrace_request request;
 	pid_t tid;
 
-	recording->unrecorded = unrecorded;
+	recording->unrecorded = calls_unrecorded;
 	while ((tid = waitpid(-1, &status, __WALL)) > 0 || errno == EINTR) {
 		struct task *task = tid > 0 ? task_of(recording, tid) : NULL;
 

@@ -17,7 +17,8 @@
  * program stores there is lost at the latest when the object's size changes. Access to pages beyond
  * the end is QUIRE_FAULT_BUS.
  *
- * Errors are negative QUIRE_E* as in errno(3); a store's or pager's own errors are passed on.
+ * Errors are negative QUIRE_E* as in errno(3); a store's or pager's own errors are passed on (but
+ * EFAULT as EIO).
  *
  * => every call: the CPU is online (quire/machine.h), no lock that a fault could need is held; "may
  *    sleep" says that it waits for operations or for other calls on the same object.
@@ -167,15 +168,15 @@ struct quire_object_config {
 
 /*
  * An embedder's own kind of object; the caller has one reference. Returns 0, -QUIRE_EINVAL (size,
- * unknown caps) or -QUIRE_ENOMEM. Does not block.
+ * unknown caps, writepages without fault) or -QUIRE_ENOMEM. Does not block.
  */
 int quire_object_create(const struct quire_object_config *config, struct quire_object **out);
 /* One more reference. => the caller has one. */
 void quire_object_get(struct quire_object *object);
 /*
  * Give a reference back. Mappings have their own. With the last one dirty pages are written, the
- * cache is freed, and `release` is called: by this call, or by the call that unmaps the last
- * mapping. May sleep. What can't be written then is lost: sync before, to know.
+ * cache is freed, and `release` is called: by this call, or at the end of one that unmaps (that of
+ * the last mapping, or one that was made at the same time). May sleep. What can't be written then is lost: sync before, to know.
  */
 void quire_object_put(struct quire_object *object);
 void *quire_object_private(const struct quire_object *object);

@@ -85,12 +85,26 @@ void unmap(uint64_t address, uint64_t pages);
 void protect(uint64_t address, uint64_t pages, int prot);
 
 /*
+ * An object with these operations (NULL: none), enum quire_object_caps, and so many pages. The
+ * scenario's reference is given back after the check; the calls of quire/object.h do the rest.
+ */
+struct quire_object *make_object(const struct quire_object_ops *, unsigned caps, uint64_t pages);
+#define ALL_CAPS (QUIRE_CAN_FAULT | QUIRE_CAN_MAP_AROUND | QUIRE_CAN_MKWRITE)
+/* mmap of it for reading and writing at a fixed address; type: QUIRE_MAP_SHARED or _PRIVATE. */
+void map_object(uint64_t address, uint64_t pages, int type, struct quire_object *, uint64_t first);
+/* The machine's memory, and behind it that of devices, for quire_device_create. */
+#define MEMORY (4ull << 20)
+#define DEVICE MEMORY
+#define DEVICE_PAGES 2
+
+/*
  * The guest's accesses: 8 bytes, by translations that may be stale, as the guest of an emulator
  * makes them. A value or, if the access is refused, REFUSED(verdict).
  */
 #define REFUSED(verdict) (~0ull - (uint64_t)(verdict))
 #define MAPERR REFUSED(QUIRE_FAULT_MAPERR)
 #define ACCERR REFUSED(QUIRE_FAULT_ACCERR)
+#define BUS REFUSED(QUIRE_FAULT_BUS)
 #define DONE 0ull
 uint64_t load(uint64_t address);
 uint64_t store(uint64_t address, uint64_t value); /* DONE or REFUSED() */

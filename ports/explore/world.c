@@ -6,12 +6,13 @@
 #include "inside.h"
 #include "frame/rmap.h"
 #include "frame/slab.h"
+#include "object/kinds.h"
+#include "object/mapping.h"
 #include "space/machine.h"
 #include "space/mm.h"
 #include <quire/quire.h>
 #include <string.h>
 
-#define MEMORY (4u << 20)
 #define WARM_UP 0x10000000ull /* no scenario's addresses */
 
 struct quire_mm *mm;
@@ -106,9 +107,29 @@ void world_end_program(void)
 	quire_soft_leave(me());
 }
 
+/* So that frames and small objects come from the CPU's own stock. */
+static void warm_up(uint64_t address)
+{
+	static unsigned char bytes[PAGE];
+	struct quire_object *object;
+
+	quire_idle(4);
+	expect(quire_memory_file_create(bytes, PAGE, true, NULL, &object) == 0);
+	map(address, 1, READ_WRITE);
+	store(address, 1);
+	map_object(address + PAGE, 1, QUIRE_MAP_SHARED, object, 0);
+	load(address + PAGE);
+	unmap(address, 2);
+	quire_object_put(object);
+}
+
 void world_start(const struct scenario *scenario, enum quire_mode mode)
 {
-	struct quire_soft_config config = { .memory = MEMORY, .levels = scenario->levels };
+	struct quire_soft_config config = {
+		.memory = MEMORY,
+		.device_memory = DEVICE_PAGES * PAGE,
+		.levels = scenario->levels,
+	};
 	struct quire_mm_config space = { .mode = mode };
 
 	inject_set(0);
@@ -133,11 +154,7 @@ void world_start(const struct scenario *scenario, enum quire_mode mode)
 	for (unsigned i = 0; i < vcpu_count; i++) {
 		world_become(i);
 		quire_soft_switch(me(), mm);
-		/* So that frames and small objects come from the CPU's own stock. */
-		quire_idle(4);
-		map(WARM_UP + i * LEAF, 1, READ_WRITE);
-		store(WARM_UP + i * LEAF, 1);
-		unmap(WARM_UP + i * LEAF, 1);
+		warm_up(WARM_UP + i * LEAF);
 	}
 	world_become(0);
 	inject_set(0);
@@ -153,6 +170,7 @@ void world_start(const struct scenario *scenario, enum quire_mode mode)
 /* Nothing of Quire's is used any more. => every CPU is inside */
 static void empty(void)
 {
+	struct quire_object *object;
 	struct quire_mm *space;
 
 	for (unsigned i = 0; i < vcpu_count; i++) {
@@ -164,6 +182,11 @@ static void empty(void)
 	world_become(0);
 	while ((space = space_first()) != NULL)
 		quire_mm_destroy(space);
+	/* The scenario's reference, and no other. */
+	while ((object = object_first()) != NULL) {
+		expect_equal(at_load(&object->refs), 1);
+		quire_object_put(object);
+	}
 	expect(quire_barrier(0) == 0);
 }
 
@@ -173,6 +196,11 @@ static void check_leaks(void)
 	expect_equal(slab_drain(&tree_slab), 0);
 	expect_equal(slab_drain(&rmap_slab), 0);
 	expect_equal(slab_drain(&mm_slab), 0);
+	expect_equal(slab_drain(&object_slab), 0);
+	expect_equal(slab_drain(&mapping_slab), 0);
+	expect_equal(slab_drain(&cache_slab), 0);
+	expect_equal(slab_drain(&pages_slab), 0);
+	expect_equal(slab_drain(&file_slab), 0);
 	expect_equal(count_free(), memory_free);
 }
 
@@ -237,6 +265,27 @@ void unmap(uint64_t address, uint64_t pages)
 void protect(uint64_t address, uint64_t pages, int prot)
 {
 	expect(quire_mprotect(me()->mm, address, pages * PAGE, prot) == 0);
+}
+
+struct quire_object *make_object(const struct quire_object_ops *ops, unsigned caps, uint64_t pages)
+{
+	const struct quire_object_config config = {
+		.ops = ops,
+		.caps = caps,
+		.size = pages * PAGE,
+	};
+	struct quire_object *object;
+
+	expect(quire_object_create(&config, &object) == 0);
+	return object;
+}
+
+void map_object(uint64_t address, uint64_t pages, int type, struct quire_object *object,
+		uint64_t first)
+{
+	expect(quire_mmap_object(me()->mm, address, pages * PAGE, READ_WRITE,
+				 type | QUIRE_MAP_FIXED, object, first * PAGE,
+				 READ_WRITE) == (int64_t)address);
 }
 
 uint64_t load(uint64_t address)

@@ -203,7 +203,8 @@ static enum quire_verdict verdict(struct fault *f)
 
 /*
  * One round with the range (or the space) locked: nothing about the mapping of this address
- * changes, so each retry is somebody else's progress.
+ * changes, so each retry is somebody else's progress. But who has taken a page out of its object
+ * waits for this very range, to sweep: it must have its turn.
  */
 static enum outcome classic_round(struct fault *f, enum quire_verdict *result)
 {
@@ -212,7 +213,8 @@ static enum outcome classic_round(struct fault *f, enum quire_verdict *result)
 	unsigned turn = 0;
 
 	space_lock(&lock, f->mm, f->address, f->address + PAGE_SIZE, SPACE_FAULT);
-	while ((outcome = attempt(f, QUIRE_PATH_CLASSIC)) == FAULT_RETRY)
+	while ((outcome = attempt(f, QUIRE_PATH_CLASSIC)) == FAULT_RETRY &&
+	       f->reason != QUIRE_RETRY_PAGE)
 		port_pause(turn++);
 	if (outcome == FAULT_OK)
 		*result = QUIRE_FAULT_DONE;
@@ -276,7 +278,7 @@ static enum quire_verdict resolve_classic(struct fault *f, enum quire_counter re
 					  unsigned flags)
 {
 	enum quire_verdict result = QUIRE_FAULT_DONE;
-	unsigned waits = 0;
+	unsigned waits = 0, turn = 0;
 
 	section_enter();
 	f->reason = reason;
@@ -298,6 +300,8 @@ static enum quire_verdict resolve_classic(struct fault *f, enum quire_counter re
 				f->reason = QUIRE_CLASSIC_NO_VMA;
 				return verdict(f);
 			}
+		} else if (outcome == FAULT_RETRY) {
+			port_pause(turn++);
 		} else if (outcome != FAULT_MEMORY) {
 			return result;
 		}

@@ -211,6 +211,7 @@ static enum outcome replace(struct fault *f, struct walk *w, pte expected, struc
 static enum outcome copy_on_write(struct fault *f, struct walk *w, pte entry)
 {
 	struct frame *frame = frame_of(pte_pfn(entry));
+	enum quire_counter reason = QUIRE_RETRY_ENTRY;
 	enum outcome outcome;
 
 	if (frame == frame_zero)
@@ -226,10 +227,13 @@ static enum outcome copy_on_write(struct fault *f, struct walk *w, pte entry)
 	 * with the release in frame_put by those who shared the page, whose last accesses came
 	 * before. A page of an object with one reference has left its cache: a sweep is coming.
 	 */
-	if (likely(at_load_acquire(&frame->refs) == 1 && frame->kind == FRAME_ANON))
-		return fault_widen(f, w, fault_rights(f), QUIRE_KIND_COW_REUSE);
+	if (likely(at_load_acquire(&frame->refs) == 1)) {
+		if (likely(frame->kind == FRAME_ANON))
+			return fault_widen(f, w, fault_rights(f), QUIRE_KIND_COW_REUSE);
+		reason = QUIRE_RETRY_PAGE;
+	}
 	table_unlock(w->table);
-	return fault_retry(f, QUIRE_RETRY_ENTRY);
+	return fault_retry(f, reason);
 }
 
 static enum outcome present(struct fault *f, struct walk *w, pte entry)

@@ -166,8 +166,11 @@ struct frame *cache_next(const struct cache *cache, uint64_t *index, uint64_t en
 	assert_debug(section_inside());
 	while ((leaf = next_leaf(cache, &at, end))) {
 		uint64_t bits = dirty ? at_load(&leaf->dirty) : UINT64_MAX;
+		uint64_t last = leaf_end(at, end);
 
-		for (uint64_t last = leaf_end(at, end); at < last; at++) {
+		if (!bits)
+			at = last;
+		for (; at < last; at++) {
 			struct cache_slot here = slot_of(leaf, at);
 			struct frame *frame = bits & here.bit ? cache_load(&here) : NULL;
 

@@ -34,7 +34,8 @@ struct cache_node;
 struct cache {
 	struct cache_node *_Atomic root; /* NULL: empty */
 	_Atomic uint64_t limit;		 /* in pages */
-	struct spinlock lock;		 /* RANK_CACHE: the shape */
+	/* RANK_CACHE: the shape. Apart from what look-ups read. */
+	struct spinlock lock __attribute__((aligned(CACHE_LINE)));
 };
 
 extern struct slab cache_slab; /* of nodes; slab_init'ed by who starts Quire */

@@ -34,10 +34,19 @@ uint32_t pages_size(void)
 
 /* --- requests, of both directions --- */
 
+/* For a write when there is no memory: pages that are written are how there will be some. */
+static struct {
+	struct page_request request;
+	_Atomic uint32_t taken;
+} reserve;
+
 struct page_request *page_request_new(struct quire_object *object, uint64_t index, bool writing)
 {
 	struct page_request *request = slab_alloc(&pages_slab);
 
+	/* Acquire: pairs with page_request_free. */
+	if (!request && writing && !at_xchg(&reserve.taken, 1u))
+		request = &reserve.request;
 	if (!request)
 		return NULL;
 	request->pages.object = object;
@@ -63,7 +72,11 @@ void page_request_free(struct page_request *request)
 {
 	struct quire_object *object = request->pages.object;
 
-	slab_free(&pages_slab, request);
+	if (request == &reserve.request)
+		/* Release: pairs with page_request_new. */
+		at_store_release(&reserve.taken, 0u);
+	else
+		slab_free(&pages_slab, request);
 	/*
 	 * Release: pairs with wait_for_requests, which is called only when refs is 0. A full
 	 * barrier: we see that it is, or it sees that there is nothing to wait for. Until the
@@ -148,10 +161,8 @@ static void read_done(struct page_request *request, int error)
 }
 
 /* The request is over. => in a section */
-static void finish(struct page_request *request, int answer)
+static void finish(struct page_request *request, int error)
 {
-	int error = object_error(answer);
-
 	if (request->writing)
 		page_write_done(request, error);
 	else
@@ -162,7 +173,7 @@ static void finish(struct page_request *request, int answer)
 void quire_pages_done(struct quire_pages *pages, int error)
 {
 	section_enter();
-	finish(container_of(pages, struct page_request, pages), error);
+	finish(container_of(pages, struct page_request, pages), object_error(error));
 	section_leave();
 }
 
@@ -177,7 +188,7 @@ void page_request_run(struct page_request *request)
 	if (answer == QUIRE_WAIT)
 		return; /* it may be over already, and freed */
 	section_enter();
-	finish(request, answer);
+	finish(request, object_error(answer));
 	section_leave();
 }
 

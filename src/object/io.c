@@ -85,8 +85,10 @@ int64_t quire_object_read(struct quire_object *object, uint64_t offset, void *bu
 	while (length > 0 && at < (size = at_load(&object->size))) {
 		struct frame *frame = pin_ready(object, at >> PAGE_SHIFT, &error);
 
+		if (!frame && error == -QUIRE_EFAULT)
+			continue; /* cut off meanwhile: look at the size again */
 		if (!frame)
-			break;
+			return at > offset ? (int64_t)(at - offset) : error;
 		part = in_page(at, length < size - at ? length : size - at);
 		bytes_out(to, bytes_at(frame, at), part);
 		page_unpin(frame);
@@ -94,10 +96,7 @@ int64_t quire_object_read(struct quire_object *object, uint64_t offset, void *bu
 		to += part;
 		length -= part;
 	}
-	/* A page that is beyond the end by now is no error. */
-	if (at > offset || at >= at_load(&object->size))
-		return (int64_t)(at - offset);
-	return error;
+	return (int64_t)(at - offset);
 }
 
 /* --- write --- */
@@ -266,7 +265,7 @@ int64_t quire_object_write(struct quire_object *object, uint64_t offset, const v
 		part = in_page(at, end - at);
 		if (write_part(object, at, from + (at - offset), part, &failed))
 			at += part;
-		if (failed && (failed != -QUIRE_EFAULT || at < at_load(&object->size))) {
+		if (failed && failed != -QUIRE_EFAULT) { /* cut off meanwhile: from the top */
 			error = failed;
 			break;
 		}

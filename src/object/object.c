@@ -136,6 +136,9 @@ int quire_object_create(const struct quire_object_config *config, struct quire_o
 
 	if (config->size > QUIRE_OBJECT_MAX || config->caps & ~caps)
 		return -QUIRE_EINVAL;
+	/* What is saved and then reclaimed has to come back. */
+	if (config->ops && config->ops->writepages && !config->ops->fault)
+		return -QUIRE_EINVAL;
 	section_enter();
 	object = slab_alloc(&object_slab);
 	if (object) {

@@ -7,13 +7,15 @@
  *     state    PAGE_* bits, below; who waits for the page sleeps on this word
  *     object, index     whose it is; constant from insertion until the frame is freed. After the
  *                       page has left the cache `object` is for comparison only.
- *     next              for chains of whoever has taken it out of the cache
+ *     next              for chains of whoever has taken it out of the cache, or is about to
  *
  *                   READING ──────────► READY ◄──────────► READY + DIRTY
  *     (inserted, zero)  │   contents       │    mkwrite       │  ▲ mkwrite, failed write
  *                       │ error            │                  ▼  │
- *                       ▼                  ▼ taken out     READY + WRITING (+ DIRTY again)
- *                     GONE ◄───────────────┴──────────────────┘ (truncation only)
+ *                       ▼                  ▼               READY + WRITING (+ DIRTY again)
+ *                     GONE ◄─── READING + LEAVING             │
+ *                       ▲         (evicted, removed)          │
+ *                       └─────────────────────────────────────┘ any: cut off by truncation
  *
  *     READING   only who reads it uses its contents
  *     READY     contents are the object's
@@ -21,6 +23,8 @@
  *               exist only of DIRTY pages (of objects that learn of writes)
  *     WRITING   being saved, or being copied to by quire_object_write: one at a time
  *     USED      found by somebody since reclaim last looked
+ *     LEAVING   claimed by who makes it leave. In the cache, so that no other page can take its
+ *               place before its entries are swept; READING, so that nobody uses it
  *     GONE      has left the cache; never again used but by who mapped or pinned it before. If its
  *               read has failed, the error is above PAGE_ERROR_SHIFT: for who asked for the read
  *
@@ -33,11 +37,11 @@
  * reverse map of the frame: the object knows where it is mapped (object/mapping.h), and an entry
  * tells by its frame what it shows.
  *
- * The one rule, here. Truths: the page is in the cache at its index (published by cache_remove); it
- * is DIRTY (taken back by who writes it). Who installs an entry pins the frame
- * (frame_try_get), and under the leaf lock looks whether the slot still holds it, and, for an entry
- * that allows writing, whether it is still DIRTY. Who takes one of these away then sweeps the
- * mappings, flushes, and only then frees or saves.
+ * The one rule, here. Truths: the page is in the cache at its index, and READY (taken back by who
+ * makes it leave); it is DIRTY (taken back by who writes it). Who installs an entry pins the frame
+ * (frame_try_get), and under the leaf lock looks whether the slot still holds it, whether it is
+ * READY, and, for an entry that allows writing, whether it is still DIRTY. Who takes one of these
+ * away then sweeps the mappings, flushes, and only then frees, saves, or lets another page in.
  *
  *     lock order: range, tree, OBJECT (where it is mapped), CACHE, CACHE_NODE, tables, ...
  *     `io`, a sleeping lock, before all of them: writing, truncating and removing exclude each other
@@ -55,6 +59,7 @@
 #define PAGE_WRITING 8u
 #define PAGE_USED 16u
 #define PAGE_GONE 32u
+#define PAGE_LEAVING 64u
 #define PAGE_ERROR_SHIFT 8
 
 struct mapping;
@@ -222,10 +227,15 @@ int page_mkwrite(struct quire_object *, uint64_t index);
 
 /* --- fetch.c: pages on their way between the cache and what keeps them --- */
 
-/* What an operation has answered, as an error: 0, or -4095 to -1. */
+/*
+ * What an operation has answered, as an error: 0, or -4095 to -1. -QUIRE_EFAULT is Quire's own, for
+ * what is beyond the end.
+ */
 static inline int object_error(int answer)
 {
-	return answer > 0 || answer < -4095 ? -QUIRE_EIO : answer;
+	if (answer > 0 || answer < -4095 || answer == -QUIRE_EFAULT)
+		return -QUIRE_EIO;
+	return answer;
 }
 
 /*
@@ -275,7 +285,7 @@ void object_write_back(struct quire_object *, uint64_t index, uint64_t end, bool
 /* Until no write is under way. => `io` held, so that none begins; may sleep */
 void object_await_writes(struct quire_object *);
 
-/* --- truncate.c: truncate, remove --- */
+/* --- truncate.c --- */
 
 /* As quire_object_truncate, unless it is that large already. */
 int object_grow(struct quire_object *, uint64_t size);
@@ -288,7 +298,7 @@ void object_drop_all(struct quire_object *);
  */
 uint64_t object_give_up(struct quire_object *, struct frame *chain);
 
-/* --- evict.c: invalidate, reclaim --- */
+/* --- evict.c: invalidate, reclaim, remove --- */
 
 /* As quire_reclaim. => nothing held; may sleep */
 uint64_t object_reclaim(uint64_t pages);

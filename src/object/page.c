@@ -66,17 +66,8 @@ void page_wake(struct frame *frame)
 
 enum cache_insert page_insert_zero(struct quire_object *object, uint64_t index, struct frame *frame)
 {
-	enum cache_insert result;
-
 	page_init(frame, object, index, PAGE_READY | PAGE_DIRTY);
-	result = cache_insert(&object->cache, index, frame);
-	if (result == CACHE_INSERTED && object->tracks) {
-		struct cache_slot slot = cache_find(&object->cache, index);
-
-		if (slot.at)
-			cache_mark(&slot);
-	}
-	return result;
+	return cache_insert(&object->cache, index, frame);
 }
 
 bool page_make_dirty(struct frame *frame, const struct cache_slot *slot)

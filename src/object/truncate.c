@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Truncating and removing: pages leave an object, whatever their state.
+ * Truncating: pages leave an object, whatever their state.
  *
  *     smaller   operation `truncate` ──► size, limit ──► full barrier (published)
  *               take out: every page beyond the end: GONE, no longer READY nor DIRTY
@@ -8,14 +8,14 @@
  *               sweep everything beyond the end, private copies too; it flushes
  *               give the frames up, tell `invalidate`
  *     larger    operation `truncate` ──► zero the rest of the last page ──► size ──► limit
- *     a hole    operation `remove` ──► take out ──► sweep, not private copies ──► give up
  *
  * All under `io`, when no write is under way. Faults go on meanwhile. One that was earlier has its
- * entry swept; a later one finds the page gone from the cache and asks for it: beyond the limit, or
- * anew.
+ * entry swept; a later one finds the page gone from the cache, asks for it, and learns that it is
+ * beyond the limit. The limit does not rise again before all is swept, so there is never another
+ * page at the index of one that some mapping still shows.
  *
  * A page that is being read is taken out like any other; it is its reader who finds it GONE. Who
- * sleeps for it looks again.
+ * sleeps for it looks again. One that is LEAVING is left to who makes it leave (evict.c).
  *
  * The rest of the last page. Programs may have stored there, by mappings: it is zeroed whenever the
  * size changes. Whoever fills that page, or copies to it, at that moment is waited for: it has the
@@ -37,9 +37,11 @@ static bool take(struct frame *frame, uint64_t index, void *context)
 	uint32_t state = at_load(&frame->u.object.state);
 
 	(void)index;
-	/* Pairs with the look at the state under a leaf lock, and with page_wait. */
-	while (!at_cas(&frame->u.object.state, &state, (state & ~lost) | PAGE_GONE))
-		;
+	do {
+		if (state & PAGE_LEAVING)
+			return false;
+		/* Pairs with the look at the state under a leaf lock, and with page_wait. */
+	} while (!at_cas(&frame->u.object.state, &state, (state & ~lost) | PAGE_GONE));
 	frame->u.object.next = *chain;
 	*chain = frame;
 	return true;
@@ -183,42 +185,6 @@ int object_grow(struct quire_object *object, uint64_t size)
 	rwsem_write(&object->io);
 	if (at_load(&object->size) < size)
 		error = resize(object, size);
-	rwsem_write_done(&object->io);
-	return error;
-}
-
-static int ask_remove(struct quire_object *object, uint64_t offset, uint64_t length)
-{
-	const struct quire_object_ops *ops = object->ops;
-	struct away away;
-	int error;
-
-	if (!ops->remove)
-		return ops->fault || ops->writepages ? -QUIRE_EOPNOTSUPP : 0;
-	away = away_begin();
-	error = object_error(ops->remove(object, offset, length));
-	away_end(away);
-	return error;
-}
-
-int quire_object_remove(struct quire_object *object, uint64_t offset, uint64_t length)
-{
-	uint64_t first = offset >> PAGE_SHIFT, end = object_range_end(offset, length);
-	int error;
-
-	if ((offset | length) & PAGE_MASK)
-		return -QUIRE_EINVAL;
-	if (first >= end)
-		return 0;
-	rwsem_write(&object->io);
-	object_await_writes(object);
-	error = ask_remove(object, offset, (end - first) << PAGE_SHIFT);
-	if (!error) {
-		struct frame *chain = take_out(object, first, end);
-
-		mapping_sweep_all(object, first, end, SWEEP_PAGES);
-		object_give_up(object, chain);
-	}
 	rwsem_write_done(&object->io);
 	return error;
 }
