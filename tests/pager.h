@@ -278,9 +278,9 @@ static void pager_end(struct pager *p)
 
 static uint64_t free_frames(void)
 {
-	struct slab *const slabs[] = { &vma_slab,    &tree_slab,   &rmap_slab,
-				       &mm_slab,     &mapping_slab, &object_slab,
-				       &cache_slab,  &pages_slab,  &file_slab };
+	struct slab *const slabs[] = { &vma_slab,   &tree_slab,	   &rmap_slab,
+				       &mm_slab,    &mapping_slab, &object_slab,
+				       &cache_slab, &pages_slab,   &file_slab };
 	struct quire_memory_stats stats;
 
 	assert_int_equal(quire_barrier(0), 0);
@@ -309,7 +309,7 @@ __attribute__((unused)) static int setup(void **state)
 	pager = pager_new(&pager_ops, ALL_CAPS, PAGES(KEPT_PAGES));
 	assert_int_equal(quire_mm_create(&config, &mm), 0);
 	quire_soft_switch(cpu, mm);
-	path = (enum quire_path)*mode; /* they are in the same order */
+	path = (enum quire_path) * mode; /* they are in the same order */
 	quire_stats(mm, &before);
 	return 0;
 }

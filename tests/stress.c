@@ -21,11 +21,17 @@
  *   flicker    the same: one page that comes and goes, and its leaf with it
  *   heap       the same, by brk
  *   elsewhere  mappings that one CPU makes where mmap puts them, and takes away again; stacks
+ *   ledger     pages of a file that all spaces map, children too. Each CPU counts in words of its
+ *              own, wherever it has just mapped them, and knows what is there; while pages are
+ *              written, evicted, protected. What a sync has reported as done is in the store.
+ *   cuttings   pages of a file that is cut, made longer and pierced all the time, mapped among the
+ *              racy ones
  *
  * From time to time the world stops and is validated. Exit status 0: nothing was wrong.
  */
 #define _GNU_SOURCE
 #include "port.h"
+#include <quire/quire.h>
 #include <quire/soft.h>
 #include <pthread.h>
 #include <sched.h>
@@ -53,7 +59,10 @@
 #define RACY 0x20000000ull    /* with a leaf of its own, which comes and goes */
 #define FLICKER 0x24000000ull /* a page, and all its tables with it */
 #define HEAP 0x28000000ull
-#define STACKS 0x40000000ull /* 16 MiB for each CPU */
+#define STACKS 0x40000000ull				 /* 16 MiB for each CPU */
+#define LEDGER (0x30200000ull - PAGES(LEDGER_PAGES / 2)) /* across two leaves */
+#define LEDGER_PAGES 8
+#define CUT_PAGES 20
 #define RACY_TAG 0x7ace000000000000ull
 
 struct slot_model {
@@ -68,7 +77,7 @@ struct worker {
 	unsigned index;
 	uint32_t random;
 	uint64_t version, calls;
-	uint64_t added[SPACES], ladder[SPACES];
+	uint64_t added[SPACES], ladder[SPACES], ledger[LEDGER_PAGES];
 	struct slot_model slots[SPACES][SLOTS];
 	/* What the current step works in. */
 	unsigned space;
@@ -83,6 +92,7 @@ static struct {
 
 static const char *const mode_names[] = { "speculative", "vma-lock", "classic" };
 static struct quire_mm *spaces[SPACES];
+static struct quire_object *ledger, *cuttings;
 static struct worker workers[CPUS];
 static _Atomic bool wrong, over;
 
@@ -144,6 +154,72 @@ static void must(struct worker *w, const char *call, uint64_t address, int64_t r
 	if (result < 0)
 		complain(w, "%s at %#lx fails (%ld)", call, address, (long)result);
 }
+
+/* --- stores */
+
+static struct store {
+	_Atomic uint64_t words[CUT_PAGES * PAGE_SIZE / 8];
+	uint64_t size;
+} ledger_store = { .size = PAGES(LEDGER_PAGES) }, cut_store = { .size = PAGES(CUT_PAGES) };
+
+/* Whole words: all sizes here are such. Others may write to a page while it is saved. */
+static int store_read(void *store, uint64_t offset, const struct quire_buffer *buffers,
+		      unsigned count)
+{
+	const struct store *s = store;
+
+	for (unsigned i = 0; i < count; offset += buffers[i++].length)
+		for (uint64_t at = 0; at < buffers[i].length; at += 8)
+			at_store((_Atomic uint64_t *)((char *)buffers[i].bytes + at),
+				 at_load(&s->words[(offset + at) / 8]));
+	return 0;
+}
+
+static int store_write(void *store, uint64_t offset, const struct quire_buffer *buffers,
+		       unsigned count)
+{
+	struct store *s = store;
+
+	for (unsigned i = 0; i < count; offset += buffers[i++].length)
+		for (uint64_t at = 0; at < buffers[i].length; at += 8)
+			at_store(&s->words[(offset + at) / 8],
+				 at_load((_Atomic uint64_t *)((char *)buffers[i].bytes + at)));
+	return 0;
+}
+
+/* A hole may reach beyond the end. */
+static int store_remove(void *store, uint64_t offset, uint64_t length)
+{
+	struct store *s = store;
+
+	for (uint64_t at = offset; at < offset + length && at < PAGES(CUT_PAGES); at += 8)
+		at_store(&s->words[at / 8], 0ull);
+	return 0;
+}
+
+static int store_size(void *store, uint64_t *size)
+{
+	*size = ((const struct store *)store)->size;
+	return 0;
+}
+
+static int store_resize(void *store, uint64_t size)
+{
+	struct store *s = store;
+
+	if (size < s->size)
+		store_remove(store, size, s->size - size);
+	s->size = size;
+	return 0;
+}
+
+static const struct quire_store_ops store_ops = {
+	.read = store_read,
+	.write = store_write,
+	.size = store_size,
+	.resize = store_resize,
+	.remove = store_remove,
+};
 
 /* --- owned pages */
 
@@ -346,11 +422,176 @@ static void count_up(struct worker *w)
 		complain(w, "a ladder has lost a rung");
 }
 
-static void protect_counter(struct worker *w)
+static void protect(struct worker *w, uint64_t start, uint64_t length)
 {
-	must(w, "mprotect", COUNTER, quire_mprotect(w->mm, COUNTER, PAGE_SIZE, QUIRE_PROT_READ));
+	must(w, "mprotect", start, quire_mprotect(w->mm, start, length, QUIRE_PROT_READ));
 	sched_yield();
-	must(w, "mprotect", COUNTER, quire_mprotect(w->mm, COUNTER, PAGE_SIZE, RW));
+	must(w, "mprotect", start, quire_mprotect(w->mm, start, length, RW));
+}
+
+/* --- the ledger */
+
+static uint64_t ledger_word(const struct worker *w, unsigned page)
+{
+	return PAGES(page) + (w->index * 61 % 512) * 8;
+}
+
+/* Where pages of the ledger from `first` on are mapped: read one, and count in it if that is let.
+ */
+static void count_in(struct worker *w, uint64_t start, unsigned first, unsigned pages)
+{
+	unsigned page = first + draw(w, pages);
+	uint64_t address = start + ledger_word(w, page) - PAGES(first), one = 1;
+
+	if (quire_soft_rmw(w->cpu, address, 8, QUIRE_SOFT_ADD, &one))
+		w->ledger[page]++;
+	else if (w->cpu->verdict != QUIRE_FAULT_ACCERR)
+		complain(w, "the ledger at %#lx is refused with %d", address, w->cpu->verdict);
+	if (must_load(w, address) != w->ledger[page])
+		complain(w, "the ledger has lost a count of page %u", page);
+}
+
+/* What is reported as written is in the store: all that this CPU has counted by now. */
+static void sync_ledger(struct worker *w)
+{
+	unsigned page = draw(w, LEDGER_PAGES);
+	uint64_t value;
+
+	if (draw(w, 2))
+		must(w, "msync", LEDGER + PAGES(page),
+		     quire_msync(w->mm, LEDGER + PAGES(page), PAGE_SIZE, QUIRE_MS_SYNC));
+	else
+		must(w, "sync", 0, quire_object_sync(ledger, PAGES(page), PAGE_SIZE));
+	value = at_load(&ledger_store.words[ledger_word(w, page) / 8]);
+	if (value != w->ledger[page])
+		complain(w, "%lu of %lu counts of page %u are stored", value, w->ledger[page],
+			 page);
+}
+
+/* A mapping of one's own of some of it, which moves, and goes while what it shows is dirty. */
+static void map_ledger(struct worker *w)
+{
+	unsigned first = draw(w, LEDGER_PAGES), pages = 1 + draw(w, LEDGER_PAGES - first);
+	int64_t place = quire_mmap_object(w->mm, 0, PAGES(pages), RW, QUIRE_MAP_SHARED, ledger,
+					  PAGES(first), RW),
+		moved;
+
+	must(w, "mmap", 0, place);
+	if (place < 0)
+		return;
+	count_in(w, (uint64_t)place, first, pages);
+	moved = quire_mremap(w->mm, (uint64_t)place, PAGES(pages), PAGES(pages),
+			     draw(w, 2) ? QUIRE_MREMAP_MAYMOVE
+					: QUIRE_MREMAP_MAYMOVE | QUIRE_MREMAP_DONTUNMAP,
+			     0);
+	must(w, "mremap", (uint64_t)place, moved);
+	count_in(w, (uint64_t)moved, first, pages);
+	must(w, "munmap", (uint64_t)moved, quire_munmap(w->mm, (uint64_t)moved, PAGES(pages)));
+	if (moved != place)
+		must(w, "munmap", (uint64_t)place,
+		     quire_munmap(w->mm, (uint64_t)place, PAGES(pages)));
+}
+
+/* A private one: what is written there is nobody else's. */
+static void copy_ledger(struct worker *w)
+{
+	unsigned page = draw(w, LEDGER_PAGES);
+	int64_t place = quire_mmap_object(w->mm, 0, PAGE_SIZE, RW, QUIRE_MAP_PRIVATE, ledger,
+					  PAGES(page), QUIRE_PROT_READ);
+	uint64_t address = (uint64_t)place + ledger_word(w, page) - PAGES(page);
+
+	must(w, "mmap", 0, place);
+	if (place < 0)
+		return;
+	if (draw(w, 2) && must_load(w, address) != w->ledger[page])
+		complain(w, "a private mapping of page %u shows something else", page);
+	must_store(w, address ^ 8, 1);
+	if (must_load(w, address) != w->ledger[page])
+		complain(w, "a copy of page %u has something else", page);
+	must_store(w, address, 0);
+	must(w, "munmap", (uint64_t)place, quire_munmap(w->mm, (uint64_t)place, PAGE_SIZE));
+}
+
+static void drop_ledger(struct worker *w)
+{
+	uint64_t start = LEDGER + PAGES(draw(w, LEDGER_PAGES));
+
+	switch (draw(w, 4)) {
+	case 0:
+		must(w, "madvise", start,
+		     quire_madvise(w->mm, start, PAGE_SIZE, QUIRE_MADV_PAGEOUT));
+		break;
+	case 1:
+		quire_object_invalidate(ledger, 0, PAGES(LEDGER_PAGES)); /* EBUSY: dirty ones */
+		break;
+	case 2:
+		must(w, "madvise", start,
+		     quire_madvise(w->mm, start, PAGE_SIZE, QUIRE_MADV_DONTNEED));
+		break;
+	default:
+		quire_reclaim(4);
+	}
+}
+
+static void keep_ledger(struct worker *w)
+{
+	switch (draw(w, 16)) {
+	case 0:
+	case 1:
+		sync_ledger(w);
+		break;
+	case 2:
+		map_ledger(w);
+		break;
+	case 3:
+		copy_ledger(w);
+		break;
+	case 4:
+		drop_ledger(w);
+		break;
+	default:
+		count_in(w, LEDGER, 0, LEDGER_PAGES);
+	}
+}
+
+/* --- cuttings */
+
+static void cut(struct worker *w)
+{
+	uint64_t size = draw(w, (uint32_t)PAGES(CUT_PAGES)) & ~7u, value, word;
+	uint64_t page = PAGES(draw(w, CUT_PAGES - 1));
+
+	switch (draw(w, 6)) {
+	case 0:
+		must(w, "truncate", size, quire_object_truncate(cuttings, size));
+		break;
+	case 1:
+		must(w, "truncate", 0, quire_object_truncate(cuttings, PAGES(CUT_PAGES)));
+		break;
+	case 2:
+		must(w, "remove", page, quire_object_remove(cuttings, page, PAGE_SIZE));
+		break;
+	case 3:
+		must(w, "sync", 0, quire_object_sync(cuttings, 0, UINT64_MAX));
+		break;
+	case 4:
+		word = size / 8 % 512;
+		value = RACY_TAG | word << 32 | w->random;
+		must(w, "write", size, quire_object_write(cuttings, size, &value, 8));
+		break;
+	default:
+		word = size / 8 % 512;
+		if (quire_object_read(cuttings, size, &value, 8) == 8 && value != 0 &&
+		    value >> 32 != (RACY_TAG | word << 32) >> 32)
+			complain(w, "the file has %#lx at %#lx", value, size);
+	}
+}
+
+static void map_cuttings(struct worker *w, uint64_t start, uint64_t length)
+{
+	quire_mmap_object(w->mm, start, length, RW,
+			  (draw(w, 2) ? QUIRE_MAP_SHARED : QUIRE_MAP_PRIVATE) | QUIRE_MAP_FIXED,
+			  cuttings, PAGES(draw(w, CUT_PAGES)), RW);
 }
 
 /* --- racy pages */
@@ -369,7 +610,8 @@ static void racy_access(struct worker *w, uint64_t start, unsigned pages)
 		if (done && value != 0 && value >> 32 != (RACY_TAG | word << 32) >> 32)
 			complain(w, "%#lx has %#lx", address, value);
 	}
-	if (!done && w->cpu->verdict != QUIRE_FAULT_MAPERR && w->cpu->verdict != QUIRE_FAULT_ACCERR)
+	if (!done && w->cpu->verdict != QUIRE_FAULT_MAPERR &&
+	    w->cpu->verdict != QUIRE_FAULT_ACCERR && w->cpu->verdict != QUIRE_FAULT_BUS)
 		complain(w, "%#lx is refused with %d", address, w->cpu->verdict);
 }
 
@@ -378,10 +620,28 @@ static void racy_call(struct worker *w, uint64_t start, uint64_t length)
 {
 	unsigned char vector[RACY_PAGES];
 
-	switch (draw(w, 10)) {
+	switch (draw(w, 16)) {
 	case 0:
-	case 1:
 		quire_mmap(w->mm, start, length, RW, FIXED);
+		break;
+	case 1:
+		quire_mmap(w->mm, start, length, RW,
+			   QUIRE_MAP_SHARED | QUIRE_MAP_ANONYMOUS | QUIRE_MAP_FIXED);
+		break;
+	case 9:
+	case 10:
+		map_cuttings(w, start, length);
+		break;
+	case 11:
+		quire_msync(w->mm, start, length, QUIRE_MS_SYNC);
+		break;
+	case 12:
+		quire_madvise(w->mm, start, length,
+			      draw(w, 2) ? QUIRE_MADV_PAGEOUT : QUIRE_MADV_REMOVE);
+		break;
+	case 13:
+		quire_mremap(w->mm, start, 0, length, MOVE_FIXED,
+			     RACY + PAGES(draw(w, RACY_PAGES / 2)));
 		break;
 	case 2:
 		quire_munmap(w->mm, start, length);
@@ -424,7 +684,10 @@ static void racy(struct worker *w)
 static void flicker(struct worker *w)
 {
 	if (draw(w, 2)) {
-		must(w, "mmap", FLICKER, quire_mmap(w->mm, FLICKER, PAGE_SIZE, RW, FIXED));
+		if (draw(w, 2))
+			must(w, "mmap", FLICKER, quire_mmap(w->mm, FLICKER, PAGE_SIZE, RW, FIXED));
+		else
+			map_cuttings(w, FLICKER, PAGE_SIZE);
 		racy_access(w, FLICKER, 1);
 		must(w, "munmap", FLICKER, quire_munmap(w->mm, FLICKER, PAGE_SIZE));
 	} else {
@@ -557,6 +820,9 @@ static void live_in_child(struct worker *w, struct quire_mm *child)
 		owned(w);
 	must_store(w, COUNTER, 0);
 	must_store(w, ladder_of(w), 0);
+	/* The ledger is the same as the parent's. */
+	for (unsigned n = draw(w, 10); n > 0; n--)
+		keep_ledger(w);
 	if (draw(w, 4) == 0) {
 		must(w, "fork", 0, quire_fork(child, &grandchild));
 		for (unsigned n = draw(w, 30); n > 0; n--)
@@ -589,6 +855,7 @@ static void do_fork(struct worker *w)
 		complain(w, "a write of the parent has reached the child");
 	/* The counter may be protected: by a writer that the fork came between. */
 	quire_mprotect(child, COUNTER, PAGE_SIZE, RW);
+	quire_mprotect(child, LEDGER, PAGES(LEDGER_PAGES), RW);
 	live_in_child(w, child);
 	switch_to(w, parent);
 	quire_mm_destroy(child);
@@ -643,16 +910,22 @@ static void step(struct worker *w)
 		elsewhere(w);
 	else if (what < 18)
 		stack(w);
+	else if (what < 19)
+		protect(w, COUNTER, PAGE_SIZE);
 	else if (what < 20)
-		protect_counter(w);
+		protect(w, LEDGER, PAGES(LEDGER_PAGES));
 	else if (what < 50)
 		count_up(w);
 	else if (what < 80)
 		racy(w);
 	else if (what < 100)
 		flicker(w);
-	else if (what < 120)
+	else if (what < 115)
 		heap(w);
+	else if (what < 155)
+		keep_ledger(w);
+	else if (what < 165)
+		cut(w);
 	else
 		owned(w);
 }
@@ -667,6 +940,22 @@ static void park(struct worker *w)
 	at_sub(&world.parked, 1u);
 	pthread_mutex_unlock(&world.mutex);
 	quire_soft_enter(w->cpu);
+}
+
+/* Every count is there, and stored once all is written. => nothing else runs */
+static void inspect_ledger(struct worker *w)
+{
+	must(w, "sync", 0, quire_object_sync(ledger, 0, UINT64_MAX));
+	for (unsigned i = 0; i < options.cpus; i++)
+		for (unsigned page = 0; page < LEDGER_PAGES; page++) {
+			uint64_t at = ledger_word(&workers[i], page);
+			uint64_t stored = at_load(&ledger_store.words[at / 8]);
+
+			if (must_load(w, LEDGER + at) != workers[i].ledger[page] ||
+			    stored != workers[i].ledger[page])
+				complain(w, "of %lu counts of CPU %u in page %u %lu are stored",
+					 workers[i].ledger[page], i, page, stored);
+		}
 }
 
 /* CPU 0: stop the others, look, and let them go on. */
@@ -692,6 +981,7 @@ static void inspect(struct worker *w)
 		if (must_load(w, COUNTER) != sum)
 			complain(w, "the counter has lost additions");
 	}
+	inspect_ledger(w);
 	pthread_mutex_lock(&world.mutex);
 	at_store(&world.stop, false);
 	pthread_cond_broadcast(&world.go);
@@ -772,12 +1062,19 @@ static void create_spaces(void)
 		.limits.stack = 1 << 20, /* so that no stack grows where another was */
 	};
 
+	if (quire_file_create(&store_ops, &ledger_store, NULL, &ledger) ||
+	    quire_file_create(&store_ops, &cut_store, NULL, &cuttings))
+		abort();
 	for (unsigned s = 0; s < SPACES; s++) {
 		int64_t result = -1;
 
 		if (quire_mm_create(&config, &spaces[s]) == 0)
 			result = quire_mmap(spaces[s], COUNTER, PAGES(1 + options.cpus), RW, FIXED);
 		if (result != (int64_t)COUNTER)
+			abort();
+		result = quire_mmap_object(spaces[s], LEDGER, PAGES(LEDGER_PAGES), RW,
+					   QUIRE_MAP_SHARED | QUIRE_MAP_FIXED, ledger, 0, RW);
+		if (result != (int64_t)LEDGER)
 			abort();
 	}
 }
@@ -805,7 +1102,7 @@ static void report(void)
 	/* The baselines look nothing up that may change, but for entries. */
 	if (options.mode != QUIRE_SPECULATIVE)
 		return;
-	for (unsigned c = QUIRE_RETRY_VMA; c <= QUIRE_RETRY_BUSY; c++) {
+	for (unsigned c = QUIRE_RETRY_VMA; c <= QUIRE_RETRY_WAIT; c++) {
 		if (!stats.counters[c])
 			printf("not seen: %s\n", quire_counter_name((enum quire_counter)c));
 		all = all && stats.counters[c];
@@ -822,6 +1119,8 @@ static void close_down(struct worker *w, uint64_t free_before)
 
 	for (unsigned s = 0; s < SPACES; s++)
 		quire_mm_destroy(spaces[s]);
+	quire_object_put(ledger);
+	quire_object_put(cuttings);
 	quire_barrier(0);
 	what = quire_validate(NULL);
 	if (what)

@@ -115,8 +115,7 @@ static void may_not_be_split(void **state)
 	assert_int_equal(quire_mremap(mm, AT(0), PAGES(16), PAGES(8), 0, 0), -QUIRE_EINVAL);
 	assert_int_equal(quire_mremap(mm, AT(4), PAGES(4), PAGES(8), QUIRE_MREMAP_MAYMOVE, 0),
 			 -QUIRE_EINVAL);
-	assert_int_equal(quire_mremap(mm, AT(0), PAGES(16), PAGES(8), MOVE, AT(32)),
-			 -QUIRE_EINVAL);
+	assert_int_equal(quire_mremap(mm, AT(0), PAGES(16), PAGES(8), MOVE, AT(32)), -QUIRE_EINVAL);
 	assert_int_equal(quire_mmap(mm, AT(4), PAGES(4), RW, ANON), -QUIRE_EINVAL);
 	assert_int_equal(quire_mmap_object(mm, AT(4), PAGES(4), R, SHARED, p->object, 0, RWX),
 			 -QUIRE_EINVAL);
@@ -148,9 +147,9 @@ static void may_not_be_opened(void **state)
 			 -QUIRE_EPERM);
 	assert_int_equal(vmas(), 0);
 	let_answer(pager, OP_OPEN, -QUIRE_EAGAIN, 1);
-	assert_int_equal(quire_mmap_object(mm, 0, PAGES(8), RW, QUIRE_MAP_SHARED, pager->object, 0,
-					   RWX),
-			 -QUIRE_EAGAIN);
+	assert_int_equal(
+		quire_mmap_object(mm, 0, PAGES(8), RW, QUIRE_MAP_SHARED, pager->object, 0, RWX),
+		-QUIRE_EAGAIN);
 	assert_int_equal(object_stats(pager->object).mappings, 0);
 	map(0, 8, RW, SHARED, pager->object, 4);
 	assert_ptr_equal(pager->opened.mm, mm);
@@ -194,15 +193,15 @@ static void may_not_be_written(void **state)
 			 -QUIRE_EACCES);
 	assert_int_equal(quire_mmap_object(mm, AT(0), PAGES(4), R, SHARED, pager->object, 0, W),
 			 -QUIRE_EACCES);
-	assert_int_equal(quire_mmap_object(mm, AT(0), PAGES(4), R | X, SHARED, pager->object, 0,
-					   RW),
-			 -QUIRE_EPERM);
+	assert_int_equal(
+		quire_mmap_object(mm, AT(0), PAGES(4), R | X, SHARED, pager->object, 0, RW),
+		-QUIRE_EPERM);
 	assert_int_equal(vmas(), 0);
 	assert_int_equal(quire_mmap_object(mm, AT(0), PAGES(4), R, SHARED, pager->object, 0, R),
 			 AT(0));
-	assert_int_equal(quire_mmap_object(mm, AT(4), PAGES(4), RW, PRIVATE, pager->object, PAGES(4),
-					   R),
-			 AT(4));
+	assert_int_equal(
+		quire_mmap_object(mm, AT(4), PAGES(4), RW, PRIVATE, pager->object, PAGES(4), R),
+		AT(4));
 	load(AT(0));
 	assert_int_equal(quire_mprotect(mm, AT(0), PAGES(4), RW), -QUIRE_EACCES);
 	assert_int_equal(quire_mprotect(mm, AT(0), PAGES(4), R | X), -QUIRE_EACCES);
@@ -230,9 +229,9 @@ static void arguments(void **state)
 			 -QUIRE_EBADF);
 	assert_int_equal(quire_mmap_object(mm, AT(0), PAGES(4), R, SHARED, o, end, RWX),
 			 -QUIRE_EOVERFLOW);
-	assert_int_equal(quire_mmap_object(mm, AT(0), PAGES(4), R,
-					   PRIVATE | QUIRE_MAP_GROWSDOWN, o, 0, RWX),
-			 -QUIRE_EINVAL);
+	assert_int_equal(
+		quire_mmap_object(mm, AT(0), PAGES(4), R, PRIVATE | QUIRE_MAP_GROWSDOWN, o, 0, RWX),
+		-QUIRE_EINVAL);
 	assert_int_equal(quire_mmap_object(mm, AT(0), PAGES(4), R, QUIRE_MAP_FIXED, o, 0, RWX),
 			 -QUIRE_EINVAL);
 	assert_int_equal(vmas(), 0);
@@ -367,12 +366,12 @@ static void dontunmap(void **state)
 	map(8, 4, RW, PRIVATE, pager->object, 0);
 	store(AT(0), 1);
 	store(AT(8) + 8, 2);
-	assert_int_equal(quire_mremap(mm, AT(0), PAGES(4), PAGES(4), MOVE | QUIRE_MREMAP_DONTUNMAP,
-				      AT(32)),
-			 AT(32));
-	assert_int_equal(quire_mremap(mm, AT(8), PAGES(4), PAGES(4), MOVE | QUIRE_MREMAP_DONTUNMAP,
-				      AT(40)),
-			 AT(40));
+	assert_int_equal(
+		quire_mremap(mm, AT(0), PAGES(4), PAGES(4), MOVE | QUIRE_MREMAP_DONTUNMAP, AT(32)),
+		AT(32));
+	assert_int_equal(
+		quire_mremap(mm, AT(8), PAGES(4), PAGES(4), MOVE | QUIRE_MREMAP_DONTUNMAP, AT(40)),
+		AT(40));
 	assert_int_equal(entered(0, 12), 0);
 	assert_int_equal(vmas(), 4);
 	assert_int_equal(calls(pager, OP_OPEN), 4);
@@ -478,9 +477,9 @@ static void truncation_everywhere(void **state)
 	map(13, 1, RW, PRIVATE, pager->object, 2); /* a page that stays */
 	store(AT(13), 113);
 	assert_int_equal(quire_mm_create(NULL, &stranger), 0);
-	assert_int_equal(quire_mmap_object(stranger, AT(100), PAGES(16), RW, SHARED, pager->object,
-					   0, RWX),
-			 AT(100));
+	assert_int_equal(
+		quire_mmap_object(stranger, AT(100), PAGES(16), RW, SHARED, pager->object, 0, RWX),
+		AT(100));
 	quire_soft_switch(cpu, stranger);
 	store(AT(115), 15);
 	store(AT(101), 1);
@@ -639,11 +638,10 @@ static void text(void **state)
 	map(8, 4, R | X, PRIVATE, pager->object, 0);
 	quire_mm_maps(mm, maps, sizeof(maps));
 	assert_string_equal(
-		maps,
-		"10000000-10004000 rw-s 00003000 08:11 4711                               "
-		"/tests/kept\n"
-		"10008000-1000c000 r-xp 00000000 08:11 4711                               "
-		"/tests/kept\n");
+		maps, "10000000-10004000 rw-s 00003000 08:11 4711                               "
+		      "/tests/kept\n"
+		      "10008000-1000c000 r-xp 00000000 08:11 4711                               "
+		      "/tests/kept\n");
 	shows(0, 4, pager->object, 3);
 	assert_int_equal(quire_mmap(mm, AT(16), PAGES(1), R,
 				    QUIRE_MAP_SHARED | QUIRE_MAP_ANONYMOUS | QUIRE_MAP_FIXED),
@@ -688,7 +686,7 @@ static void advice(void **state)
 	store(AT(9), 2);
 	assert_int_equal(quire_madvise(mm, AT(0), PAGES(16), QUIRE_MADV_DONTNEED), 0);
 	assert_int_equal(entered(0, 16), 0);
-	assert_int_equal(load(AT(0)), 1);	       /* the object has it */
+	assert_int_equal(load(AT(0)), 1);	      /* the object has it */
 	assert_int_equal(load(AT(9)), kept_value(1)); /* the copy is lost */
 	store(AT(9), 2);
 	assert_int_equal(quire_madvise(mm, AT(0), PAGES(8), QUIRE_MADV_FREE), -QUIRE_EINVAL);
@@ -762,8 +760,7 @@ static void locking(void **state)
 /* The heap is anonymous, but something else may be mapped in it, and goes with it. */
 static void in_the_heap(void **state)
 {
-	const struct quire_mm_config config = { .mode = (enum quire_mode)path,
-						.brk_start = AT(0) };
+	const struct quire_mm_config config = { .mode = (enum quire_mode)path, .brk_start = AT(0) };
 	struct pager *p = pager_new(&pager_ops, ALL_CAPS, PAGES(8));
 	struct quire_mm *other;
 

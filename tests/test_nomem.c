@@ -11,6 +11,7 @@
  * and the call must have done all, or must say that there is no memory and have changed nothing;
  * with memory again it must succeed; and at the end every frame and every object must be back.
  */
+#include "object/kinds.h"
 #include "frame/rmap.h"
 #include "space/machine.h"
 #include "space/mm.h"
@@ -31,6 +32,10 @@
 #define LARGE_PAGES 300ull
 #define HEAP 0x30000000ull
 #define STACK 0x40000000ull /* the lowest page of a stack */
+#define SHOWN 0x44000000ull /* pages of an object, shared; behind them the same, private */
+#define COPIED (SHOWN + PAGES(OBJECT_PAGES))
+#define OBJECT_PAGES 16ull
+#define FAR 4000ull /* where the pages of shared memory begin */
 #define PAGES(n) ((n)*PAGE_SIZE)
 
 /* What may be seen of a failure: */
@@ -49,7 +54,10 @@ struct scenario {
 };
 
 static struct quire_soft_cpu *cpu;
-static struct quire_mm *mm, *child; /* child: what a fork gave */
+static struct quire_mm *mm, *child;		     /* child: what a fork gave */
+static struct quire_object *object;		     /* a file, or shared memory, in some worlds */
+static uint64_t first_index;			     /* of its pages that are mapped */
+static unsigned char store[OBJECT_PAGES][PAGE_SIZE]; /* what the file is kept in */
 static enum quire_mode mode;
 static unsigned levels;
 
@@ -177,6 +185,85 @@ static void stack(void)
 {
 	assert_int_equal(quire_mmap(mm, STACK, PAGES(4), RW, FIXED | QUIRE_MAP_GROWSDOWN), STACK);
 	put(STACK, 0);
+}
+
+static void file(void)
+{
+	area();
+	memset(store, 0, sizeof(store));
+	for (uint64_t i = 0; i < OBJECT_PAGES; i++)
+		memcpy(store[i] + 2048, &(uint64_t){ 0x6b657074 + i }, 8);
+	first_index = 0;
+	assert_int_equal(quire_memory_file_create(store, sizeof(store), true, NULL, &object), 0);
+}
+
+static void memory(void)
+{
+	area();
+	first_index = FAR;
+	assert_int_equal(quire_shared_create(PAGES(FAR + OBJECT_PAGES), NULL, &object), 0);
+}
+
+static void show(uint64_t address, uint64_t pages, int prot, int flags)
+{
+	assert_int_equal(quire_mmap_object(mm, address, PAGES(pages), prot, flags | QUIRE_MAP_FIXED,
+					   object, PAGES(first_index), 7),
+			 address);
+}
+
+static void file_mapped(void)
+{
+	file();
+	show(SHOWN, OBJECT_PAGES, RW, QUIRE_MAP_SHARED);
+	show(COPIED, OBJECT_PAGES, RW, QUIRE_MAP_PRIVATE);
+}
+
+static void memory_mapped(void)
+{
+	memory();
+	show(SHOWN, OBJECT_PAGES, RW, QUIRE_MAP_SHARED);
+	show(COPIED, OBJECT_PAGES, RW, QUIRE_MAP_PRIVATE);
+}
+
+/* Some pages written, some copied, some read. */
+static void use_object(void)
+{
+	uint64_t value;
+
+	for (uint64_t i = 0; i < OBJECT_PAGES; i++) {
+		assert_true(quire_soft_load(cpu, SHOWN + PAGES(i), 8, &value));
+		if (i % 3 == 0)
+			put(SHOWN + PAGES(i), i);
+		if (i % 3 == 1)
+			put(COPIED + PAGES(i), i);
+		else
+			assert_true(quire_soft_load(cpu, COPIED + PAGES(i), 8, &value));
+	}
+}
+
+static void file_used(void)
+{
+	file_mapped();
+	use_object();
+}
+
+static void memory_used(void)
+{
+	memory_mapped();
+	use_object();
+}
+
+/* All is in the cache, nothing is entered. */
+static void file_resident(void)
+{
+	file_mapped();
+	quire_object_readahead(object, 0, sizeof(store));
+}
+
+static void file_forked(void)
+{
+	file_used();
+	assert_int_equal(quire_fork(mm, &child), 0);
 }
 
 static void heap(void)
@@ -462,6 +549,161 @@ static int64_t fault_growth(void)
 	return fault(STACK - PAGES(5), QUIRE_WRITE);
 }
 
+/* --- calls, with objects */
+
+static int64_t object_create(void)
+{
+	struct quire_object *file_object;
+	int error = quire_memory_file_create(store, sizeof(store), true, NULL, &file_object);
+
+	if (!error)
+		quire_object_put(file_object);
+	return error;
+}
+
+static int64_t mmap_object(void)
+{
+	return quire_mmap_object(mm, 0, PAGES(5), RW, QUIRE_MAP_SHARED, object,
+				 PAGES(first_index + 4), 7);
+}
+
+static int64_t mmap_object_over(void)
+{
+	return quire_mmap_object(mm, SHOWN + PAGES(12), PAGES(8), RW,
+				 QUIRE_MAP_PRIVATE | QUIRE_MAP_FIXED, object, PAGES(first_index),
+				 7);
+}
+
+static int64_t mmap_object_merging(void)
+{
+	return quire_mmap_object(mm, SHOWN - PAGES(4), PAGES(8), RW,
+				 QUIRE_MAP_SHARED | QUIRE_MAP_FIXED, object, PAGES(FAR - 4), 7);
+}
+
+static int64_t mmap_object_populate(void)
+{
+	return quire_mmap_object(mm, 0, PAGES(12), QUIRE_PROT_READ,
+				 QUIRE_MAP_SHARED | QUIRE_MAP_POPULATE, object, PAGES(first_index),
+				 7);
+}
+
+static int64_t mmap_shared(void)
+{
+	return quire_mmap(mm, BEYOND, PAGES(6), RW,
+			  QUIRE_MAP_SHARED | QUIRE_MAP_ANONYMOUS | QUIRE_MAP_FIXED);
+}
+
+static int64_t munmap_object(void)
+{
+	return quire_munmap(mm, SHOWN + PAGES(8), PAGES(16));
+}
+
+static int64_t munmap_objects(void)
+{
+	return quire_munmap(mm, SHOWN, PAGES(2 * OBJECT_PAGES));
+}
+
+static int64_t mprotect_object(void)
+{
+	return quire_mprotect(mm, SHOWN + PAGES(2), PAGES(4), QUIRE_PROT_READ);
+}
+
+static int64_t mremap_object(void)
+{
+	return quire_mremap(mm, SHOWN + PAGES(2), PAGES(9), PAGES(20), QUIRE_MREMAP_MAYMOVE, 0);
+}
+
+static int64_t mremap_copies(void)
+{
+	return quire_mremap(mm, COPIED, PAGES(16), PAGES(16),
+			    QUIRE_MREMAP_MAYMOVE | QUIRE_MREMAP_FIXED, SHOWN + PAGES(508));
+}
+
+static int64_t mremap_duplicate(void)
+{
+	return quire_mremap(mm, SHOWN + PAGES(2), 0, PAGES(5), QUIRE_MREMAP_MAYMOVE, 0);
+}
+
+static int64_t fault_shown_read(void)
+{
+	return fault(SHOWN + PAGES(5), QUIRE_READ);
+}
+
+static int64_t fault_shown_write(void)
+{
+	return fault(SHOWN + PAGES(5), QUIRE_WRITE);
+}
+
+static int64_t fault_copied_read(void)
+{
+	return fault(COPIED + PAGES(5), QUIRE_READ);
+}
+
+static int64_t fault_copied_write(void)
+{
+	return fault(COPIED + PAGES(5), QUIRE_WRITE);
+}
+
+/* What it reports as done must be done. */
+static int64_t sync_object(void)
+{
+	int error = quire_msync(mm, SHOWN, PAGES(OBJECT_PAGES), QUIRE_MS_SYNC);
+	uint64_t value = 0;
+
+	memcpy(&value, store[3], 8);
+	assert_true(error || value == SHOWN + PAGES(3) + 3);
+	return error;
+}
+
+static int64_t truncate_smaller(void)
+{
+	return quire_object_truncate(object, PAGES(first_index + 4) + 100);
+}
+
+/* Away and back: what comes back is zero. */
+static int64_t truncate_both(void)
+{
+	int error = quire_object_truncate(object, PAGES(first_index + 4) + 100);
+
+	return error ? error : quire_object_truncate(object, PAGES(first_index + OBJECT_PAGES + 3));
+}
+
+static int64_t remove_some(void)
+{
+	return quire_object_remove(object, PAGES(first_index + 3), PAGES(6));
+}
+
+static int64_t advise_pageout(void)
+{
+	return quire_madvise(mm, SHOWN, PAGES(OBJECT_PAGES), QUIRE_MADV_PAGEOUT);
+}
+
+static int64_t advise_willneed(void)
+{
+	return quire_madvise(mm, SHOWN, PAGES(OBJECT_PAGES), QUIRE_MADV_WILLNEED);
+}
+
+static int64_t object_read(void)
+{
+	uint64_t value;
+
+	return quire_object_read(object, PAGES(first_index + 7) + 2048, &value, 8);
+}
+
+static int64_t object_write(void)
+{
+	uint64_t value = 0x77726974;
+
+	return quire_object_write(object, PAGES(first_index + 7) + 2048, &value, 8);
+}
+
+static int64_t object_write_page(void)
+{
+	static const unsigned char page[PAGE_SIZE] = { 1, 2, 3 };
+
+	return quire_object_write(object, PAGES(first_index + 9), page, PAGE_SIZE);
+}
+
 /* --- what a world looks like */
 
 struct view {
@@ -472,6 +714,7 @@ struct view {
 		bool own; /* has a page, not the zero page */
 	} pages[1200];
 	unsigned page_count;
+	unsigned object_count; /* pages of objects that are entered */
 	uint64_t brk;
 	struct quire_stats stats;
 };
@@ -479,13 +722,18 @@ struct view {
 struct world {
 	struct view parent, child;
 	bool has_child;
+	uint64_t size, contents[OBJECT_PAGES]; /* of the object */
 };
 
 static bool equal_vmas(const struct quire_vma_info *a, const struct quire_vma_info *b)
 {
 	return a->start == b->start && a->end == b->end && a->prot == b->prot && a->key == b->key &&
-	       a->locked == b->locked && a->growsdown == b->growsdown && a->dontfork == b->dontfork;
+	       a->locked == b->locked && a->growsdown == b->growsdown &&
+	       a->dontfork == b->dontfork && a->shared == b->shared && a->object == b->object &&
+	       a->offset == b->offset;
 }
+
+static const struct quire_object a_known, a_new; /* stand for objects: ours, and others */
 
 static void see_vmas(struct quire_mm *of, struct view *view)
 {
@@ -498,6 +746,8 @@ static void see_vmas(struct quire_mm *of, struct view *view)
 		if (last && last->end == info.start) {
 			joined = info;
 			joined.start = last->start;
+			if (info.object)
+				joined.offset -= info.start - last->start;
 			last->end = info.end;
 			if (equal_vmas(last, &joined))
 				continue;
@@ -506,6 +756,10 @@ static void see_vmas(struct quire_mm *of, struct view *view)
 		assert_true(view->vma_count < 160);
 		view->vmas[view->vma_count++] = info;
 	}
+	/* In another world it is another one. */
+	for (unsigned i = 0; i < view->vma_count; i++)
+		if (view->vmas[i].object)
+			view->vmas[i].object = view->vmas[i].object == object ? &a_known : &a_new;
 }
 
 /* A page without an entry and one with the zero page look the same. Nothing is touched. */
@@ -519,6 +773,10 @@ static void see_page(struct quire_mm *of, uint64_t address, struct view *view)
 	if (entry == PTE_NONE || pte_pfn(entry) == frame_pfn(frame_zero))
 		return;
 	assert_true(pte_is_mapped(entry) && view->page_count < 1200);
+	if (frame_of(pte_pfn(entry))->kind == FRAME_OBJECT) {
+		view->object_count++;
+		return;
+	}
 
 	const uint64_t *words = port_frame(pte_pfn(entry));
 
@@ -539,6 +797,35 @@ static void see(struct quire_mm *of, struct view *view)
 	view->brk = quire_brk(of, 0);
 	quire_stats(of, &view->stats);
 	assert_int_equal(view->stats.anonymous, view->page_count);
+	assert_int_equal(view->stats.object_pages, view->object_count);
+}
+
+/* What a page of the object holds, or would once it is fetched. Nothing is fetched. */
+static uint64_t object_page(uint64_t index)
+{
+	struct frame *page;
+	uint64_t value = 0;
+
+	section_enter();
+	page = page_get(object, first_index + index);
+	if (page || object->tracks) {
+		const unsigned char *bytes = page ? frame_bytes(page) : store[index];
+
+		for (unsigned i = 0; i < PAGE_SIZE; i += 8)
+			value = value * 31 + *(const uint64_t *)(bytes + i);
+	}
+	if (page)
+		frame_put(page);
+	section_leave();
+	return value;
+}
+
+/* Neither does it matter which pages are in the cache, nor which are entered. */
+static void see_object(struct world *world)
+{
+	world->size = object ? quire_object_size(object) : 0;
+	for (uint64_t i = 0; i < OBJECT_PAGES; i++)
+		world->contents[i] = PAGES(first_index + i) < world->size ? object_page(i) : 0;
 }
 
 static void look(struct world *world)
@@ -548,6 +835,7 @@ static void look(struct world *world)
 	if (wrong)
 		fail_msg("%s", wrong);
 	see(mm, &world->parent);
+	see_object(world);
 	world->has_child = child != NULL;
 	if (child)
 		see(child, &world->child);
@@ -601,6 +889,8 @@ static const char *worlds_differ(const struct world *a, const struct world *b, i
 
 	if (!how && a->has_child != b->has_child)
 		return "a child has appeared or gone";
+	if (!how && (a->size != b->size || memcmp(a->contents, b->contents, sizeof(a->contents))))
+		return "the object has changed";
 	if (!how && a->has_child)
 		how = differ(&a->child, &b->child, allowed);
 	return how;
@@ -608,7 +898,10 @@ static const char *worlds_differ(const struct world *a, const struct world *b, i
 
 /* --- nothing is lost */
 
-static struct slab *const caches[] = { &vma_slab, &tree_slab, &rmap_slab, &mm_slab };
+static struct slab *const caches[] = {
+	&vma_slab,    &tree_slab,  &rmap_slab,	&mm_slab,   &mapping_slab,
+	&object_slab, &cache_slab, &pages_slab, &file_slab,
+};
 #define CACHES (sizeof(caches) / sizeof(caches[0]))
 
 static uint64_t free_frames(void)
@@ -645,6 +938,9 @@ static void end(uint64_t free_before)
 		quire_mm_destroy(child);
 	quire_mm_destroy(mm);
 	child = mm = NULL;
+	if (object)
+		quire_object_put(object);
+	object = NULL;
 	assert_int_equal(free_frames(), free_before);
 }
 
@@ -825,6 +1121,47 @@ static const struct scenario scenarios[] = {
 	{ "write, copy", forked, fault_write, WHOLE },
 	{ "write, reuse", forked_and_left, fault_write, WHOLE },
 	{ "stack growth", stack, fault_growth, GROWN },
+	{ "create a file", area, object_create, WHOLE },
+	{ "mmap a file", file, mmap_object, WHOLE },
+	{ "mmap a file over itself", file_used, mmap_object_over, WHOLE },
+	{ "mmap memory, merging", memory_used, mmap_object_merging, WHOLE },
+	{ "mmap a file, populate", file, mmap_object_populate, RESIDENCY },
+	{ "mmap memory, populate", memory, mmap_object_populate, RESIDENCY },
+	{ "mmap shared", area, mmap_shared, WHOLE },
+	{ "munmap parts of a file", file_used, munmap_object, WHOLE },
+	{ "munmap a file", file_used, munmap_objects, WHOLE },
+	{ "munmap memory", memory_used, munmap_objects, WHOLE },
+	{ "mprotect a file", file_used, mprotect_object, WHOLE },
+	{ "mremap a file", file_used, mremap_object, WHOLE },
+	{ "mremap memory", memory_used, mremap_object, WHOLE },
+	{ "mremap copies", file_used, mremap_copies, WHOLE },
+	{ "mremap a second mapping", file_used, mremap_duplicate, WHOLE },
+	{ "fork with a file", file_used, do_fork, WHOLE },
+	{ "fork with memory", memory_used, do_fork, WHOLE },
+	{ "read a file", file_mapped, fault_shown_read, WHOLE },
+	{ "read a file, resident", file_resident, fault_shown_read, WHOLE },
+	{ "write a file", file_mapped, fault_shown_write, WHOLE },
+	{ "write a file, resident", file_resident, fault_shown_write, WHOLE },
+	{ "write a file, read", file_used, fault_shown_write, WHOLE },
+	{ "read a file, private", file_mapped, fault_copied_read, WHOLE },
+	{ "write a file, private", file_mapped, fault_copied_write, WHOLE },
+	{ "write a file, private, read", file_used, fault_copied_write, WHOLE },
+	{ "write a file, private, forked", file_forked, fault_copied_write, WHOLE },
+	{ "read memory", memory_mapped, fault_shown_read, WHOLE },
+	{ "write memory", memory_mapped, fault_shown_write, WHOLE },
+	{ "write memory, private", memory_mapped, fault_copied_write, WHOLE },
+	{ "msync", file_used, sync_object, WHOLE },
+	{ "msync, forked", file_forked, sync_object, WHOLE },
+	{ "truncate memory", memory_used, truncate_smaller, WHOLE },
+	{ "truncate memory both ways", memory_used, truncate_both, WHOLE },
+	{ "remove from a file", file_used, remove_some, WHOLE },
+	{ "remove from memory", memory_used, remove_some, WHOLE },
+	{ "madvise pageout", file_forked, advise_pageout, WHOLE },
+	{ "madvise willneed", file_mapped, advise_willneed, WHOLE },
+	{ "read by call", file, object_read, WHOLE },
+	{ "write by call", file, object_write, WHOLE },
+	{ "write by call, to memory", memory, object_write, WHOLE },
+	{ "write by call, a page", file, object_write_page, WHOLE },
 };
 #define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 
@@ -836,7 +1173,7 @@ static void any_call(unsigned turn)
 	const uint64_t place = AREA + PAGES(32) * (turn * 7 % 200);
 	uint64_t value = 0;
 
-	switch (turn % 8) {
+	switch (turn % 9) {
 	case 0:
 		quire_mmap(mm, place, PAGES(32), RW, turn % 16 ? ANONYMOUS : FIXED);
 		break;
@@ -857,6 +1194,11 @@ static void any_call(unsigned turn)
 		break;
 	case 6:
 		quire_mlock(mm, place, PAGES(5));
+		break;
+	case 7:
+		quire_mmap(mm, place, PAGES(32), RW,
+			   QUIRE_MAP_SHARED | QUIRE_MAP_ANONYMOUS | QUIRE_MAP_FIXED);
+		quire_soft_write(cpu, place + PAGES(3), &value, 8);
 		break;
 	default:
 		quire_brk(mm, HEAP + PAGES(turn * 5 % 64));

@@ -13,7 +13,8 @@
 static void shared_access(void **state)
 {
 	(void)state;
-	map(0, 8, RWX, SHARED, pager->object, 0);
+	quire_object_readahead(pager->object, 0, PAGES(KEPT_PAGES));
+	map(0, 48, RWX, SHARED, pager->object, 0);
 	fault(AT(5), QUIRE_READ, QUIRE_FAULT_DONE);
 	resolved(path, QUIRE_KIND_OBJECT_READ);
 	assert_int_equal(rights_at(AT(5)), RIGHT_READ | RIGHT_EXEC);
@@ -24,11 +25,11 @@ static void shared_access(void **state)
 	resolved(path, QUIRE_KIND_OBJECT_WRITE);
 	assert_int_equal(rights_at(AT(5)), RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC);
 	assert_true(pte_is_dirty(entry_in(mm, AT(5))));
-	fault(AT(0), QUIRE_WRITE, QUIRE_FAULT_DONE);
+	fault(AT(20), QUIRE_WRITE, QUIRE_FAULT_DONE);
 	resolved(path, QUIRE_KIND_OBJECT_WRITE);
-	fault(AT(1), QUIRE_EXEC, QUIRE_FAULT_DONE);
+	fault(AT(40), QUIRE_EXEC, QUIRE_FAULT_DONE);
 	resolved(path, QUIRE_KIND_OBJECT_READ);
-	for (unsigned i = 0; i < 8; i++)
+	for (unsigned i = 0; i < 48; i++)
 		for (unsigned m = 0; m < 3; m++)
 			assert_int_equal(load(AT(i) + marks[m]), kept_value(i));
 }
@@ -38,7 +39,8 @@ static void private_access(void **state)
 	pte shown;
 
 	(void)state;
-	map(0, 8, RWX, PRIVATE, pager->object, 8);
+	quire_object_readahead(pager->object, 0, PAGES(KEPT_PAGES));
+	map(0, 48, RWX, PRIVATE, pager->object, 8);
 	fault(AT(0), QUIRE_READ, QUIRE_FAULT_DONE);
 	resolved(path, QUIRE_KIND_OBJECT_READ);
 	shown = entry_in(mm, AT(0));
@@ -47,21 +49,22 @@ static void private_access(void **state)
 	resolved(path, QUIRE_KIND_OBJECT_COPY);
 	assert_int_not_equal(pte_pfn(entry_in(mm, AT(0))), pte_pfn(shown));
 	assert_int_equal(rights_at(AT(0)), RIGHT_READ | RIGHT_WRITE | RIGHT_EXEC);
-	fault(AT(7), QUIRE_WRITE, QUIRE_FAULT_DONE); /* with nothing entered */
+	fault(AT(20), QUIRE_WRITE, QUIRE_FAULT_DONE); /* with nothing entered */
 	resolved(path, QUIRE_KIND_OBJECT_COPY);
-	fault(AT(6), QUIRE_EXEC, QUIRE_FAULT_DONE);
+	fault(AT(40), QUIRE_EXEC, QUIRE_FAULT_DONE);
 	resolved(path, QUIRE_KIND_OBJECT_READ);
-	for (unsigned i = 0; i < 8; i++)
+	for (unsigned i = 0; i < 48; i++)
 		for (unsigned m = 0; m < 3; m++)
 			assert_int_equal(load(AT(i) + marks[m]), kept_value(8 + i));
 	store(AT(0), 1);
-	store(AT(7), 2);
+	store(AT(20), 2);
 	look();
 	assert_int_equal(before.anonymous, 2);
-	assert_int_equal(before.object_pages, 6);
+	assert_int_equal(before.object_pages, 46);
 	assert_int_equal(quire_object_sync(pager->object, 0, PAGES(KEPT_PAGES)), 0);
 	assert_int_equal(calls(pager, OP_MKWRITE) + calls(pager, OP_WRITE), 0);
 	assert_int_equal(kept(pager, 8), kept_value(8));
+	assert_int_equal(kept(pager, 28), kept_value(28));
 }
 
 /* What is written in one mapping is seen in every shared one, and where nothing is copied yet. */
@@ -318,8 +321,10 @@ static void *write_main(void *argument)
 	struct quire_soft_cpu *mine = quire_soft_attach(w->index);
 
 	quire_soft_enter(mine);
+	quire_soft_switch(mine, mm);
 	require(quire_fault(mm, w->address, QUIRE_WRITE) == QUIRE_FAULT_DONE);
 	at_store_release(&w->done, true);
+	quire_soft_switch(mine, NULL);
 	quire_soft_leave(mine);
 	quire_soft_detach(mine);
 	return NULL;
@@ -378,6 +383,7 @@ static void write_during_writeback(unsigned caps, bool waits)
 	pager = p;
 	map(0, 8, RW, SHARED, p->object, 0);
 	store(AT(0), 1);
+	look();
 	let_answer(p, OP_WRITE, QUIRE_WAIT, 1);
 	begin(&syncing, 1, sync_main, 0);
 	await(p, OP_WRITE, 1);
@@ -389,6 +395,8 @@ static void write_during_writeback(unsigned caps, bool waits)
 	if (waits)
 		give_time(100);
 	assert_int_equal(at_load(&writing.done), !waits);
+	if (waits) /* it sleeps */
+		assert_true(counted(QUIRE_RETRY_PAGE) < 10);
 	assert_false(at_load(&syncing.done));
 	memcpy(p->kept[0], p->waiting->bytes[0], PAGE_SIZE);
 	quire_pages_done(p->waiting, 0);
@@ -671,31 +679,87 @@ static void taking_pages_away(void **state)
 	assert_int_equal(load(AT(9)), 20);
 }
 
+static struct quire_object *pierced;
+
+static void *remove_main(void *argument)
+{
+	struct writer *w = argument;
+	struct quire_soft_cpu *mine = quire_soft_attach(w->index);
+
+	quire_soft_enter(mine);
+	require(quire_object_remove(pierced, 0, PAGE_SIZE) == 0);
+	at_store_release(&w->done, true);
+	quire_soft_leave(mine);
+	quire_soft_detach(mine);
+	return NULL;
+}
+
+/* => in a section */
+static uint32_t page_state(struct quire_object *object, uint64_t index)
+{
+	struct frame *frame = page_get(object, index);
+	uint32_t state = frame ? at_load(&frame->u.object.state) : 0;
+
+	if (frame)
+		frame_put(frame);
+	return state;
+}
+
+/* A page that is about to leave: who wants it waits, and is in no flush's way. */
+static void leaving_page(void **state)
+{
+	struct writer removing, writing;
+	struct walk walk;
+
+	(void)state;
+	assert_int_equal(quire_shared_create(PAGES(8), NULL, &pierced), 0);
+	map(0, 8, RW, SHARED, pierced, 0);
+	map(1024, 8, RW, SHARED, pierced, 0); /* in another leaf */
+	store(AT(0), 1);
+	look();
+	section_enter();
+	assert_int_equal(table_walk(&mm->tables, AT(0), &walk), WALK_LEAF);
+	table_lock(walk.table); /* the sweep stands before it */
+	begin(&removing, 1, remove_main, 0);
+	while (!(page_state(pierced, 0) & PAGE_LEAVING))
+		usleep(1000);
+	begin(&writing, 2, write_main, AT(1024));
+	usleep(50000);
+	assert_false(at_load(&writing.done));
+	table_unlock(walk.table);
+	section_leave();
+	end(&removing);
+	end(&writing);
+	assert_int_equal(counted(QUIRE_RETRY_WAIT), 1);
+	assert_int_equal(load(AT(0)), 0);
+	quire_object_put(pierced);
+}
+
 /* --- errors */
 
 /* The access gets SIGBUS, the next one makes an attempt of its own. */
 static void read_errors(void **state)
 {
 	(void)state;
-	map(0, 8, RW, SHARED, pager->object, 0);
-	map(8, 8, RW, PRIVATE, pager->object, 0);
+	map(0, 64, RW, SHARED, pager->object, 0);
 	let_answer(pager, OP_FAULT, -QUIRE_EIO, 2); /* with its neighbours, and alone */
 	fault(AT(0), QUIRE_READ, QUIRE_FAULT_BUS);
 	assert_int_equal(calls(pager, OP_FAULT), 2);
 	resolved(QUIRE_PATH_CLASSIC, QUIRE_KIND_VERDICT);
-	assert_int_equal(entered(0, 16), 0);
+	assert_int_equal(entered(0, 64), 0);
 	assert_int_equal(object_stats(pager->object).cached, 0);
 	assert_int_equal(load(AT(0)), kept_value(0));
+	map(0, 64, RW, PRIVATE, pager->object, 0);
 	/* It fails with its neighbours only. */
 	let_answer(pager, OP_FAULT, -QUIRE_EIO, 1);
-	store(AT(14), 4);
-	assert_int_equal(load(AT(14) + 2048), kept_value(6));
+	store(AT(20), 4);
+	assert_int_equal(load(AT(20) + 2048), kept_value(20));
 	let_answer(pager, OP_FAULT, -QUIRE_ENOMEM, 1000);
 	look();
-	fault(AT(13), QUIRE_WRITE, QUIRE_FAULT_OOM);
+	fault(AT(40), QUIRE_WRITE, QUIRE_FAULT_OOM);
 	assert_int_equal(counted(QUIRE_OOMS), 1);
 	let_answer(pager, OP_FAULT, 0, 0);
-	store(AT(13), 4);
+	store(AT(40), 4);
 }
 
 /* --- callers who must not wait */
@@ -865,35 +929,21 @@ int main(void)
 {
 	static enum quire_mode modes[] = { QUIRE_SPECULATIVE, QUIRE_VMA_LOCK, QUIRE_CLASSIC };
 	const struct CMUnitTest tests[] = {
-		MODES(shared_access),
-		MODES(private_access),
-		MODES(coherent),
-		MODES(shared_memory),
-		MODES(shared_anonymous),
-		MODES(protection),
-		MODES(protection_keys),
-		MODES(asked_once),
-		MODES(sync_of_a_part),
-		MODES(asked_outside),
-		MODES(mkwrite_waits),
-		MODES(mkwrite_fails),
-		MODES(stable_writes),
-		MODES(unstable_writes),
-		MODES(write_errors),
-		MODES(around),
-		MODES(around_bounds),
-		MODES(not_around),
-		MODES(refusing_object),
-		SPECULATIVE(speculation_switch),
-		MODES(beyond_the_end),
-		MODES(truncation),
-		MODES(taking_pages_away),
-		MODES(read_errors),
-		MODES(no_wait),
-		MODES(no_wait_classic),
-		MODES(speculative_only),
-		MODES(contradiction),
-		MODES(slow_pager),
+		MODES(shared_access),	   MODES(private_access),
+		MODES(coherent),	   MODES(shared_memory),
+		MODES(shared_anonymous),   MODES(protection),
+		MODES(protection_keys),	   MODES(asked_once),
+		MODES(sync_of_a_part),	   MODES(asked_outside),
+		MODES(mkwrite_waits),	   MODES(mkwrite_fails),
+		MODES(stable_writes),	   MODES(unstable_writes),
+		MODES(write_errors),	   MODES(around),
+		MODES(around_bounds),	   MODES(not_around),
+		MODES(refusing_object),	   SPECULATIVE(speculation_switch),
+		MODES(beyond_the_end),	   MODES(truncation),
+		MODES(taking_pages_away),  MODES(leaving_page),
+		MODES(read_errors),	   MODES(no_wait),
+		MODES(no_wait_classic),	   MODES(speculative_only),
+		MODES(contradiction),	   MODES(slow_pager),
 		MODES(unmapped_meanwhile),
 	};
 

@@ -8,7 +8,7 @@
  * A sequence is 300 steps from an empty arena; its seed makes it again. What is not compared, since
  * it can't be or is meant to differ:
  *
- *   - shared mappings (not in Quire yet), MADV_COLLAPSE, guard regions, huge pages
+ *   - shared mappings and files (test_contents.c does), MADV_COLLAPSE, guard regions, huge pages
  *   - the address of what is put somewhere: it is taken away again, or moved back
  *   - MADV_FREE: Linux frees later, so it is made to free at once
  *   - mremap over several VMAs (EFAULT here; Linux moves them from 6.17 on), and over VMAs that one

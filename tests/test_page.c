@@ -161,39 +161,69 @@ static bool has_words(uint64_t index, unsigned bytes)
 
 /* ---- one thread ---- */
 
+/* The n-th call of `fault`: what it was asked for. */
+static void expect_call(unsigned n, uint64_t index, unsigned count)
+{
+	assert_true(n < pager.calls);
+	assert_int_equal(pager.call[n].index, index);
+	assert_int_equal(pager.call[n].count, count);
+}
+
 static void fetching(void **state)
 {
 	(void)state;
 	begin(100 * PAGE_SIZE + 1);
 	assert_int_equal(page_state(object, 7), 0);
 	assert_int_equal(page_fetch(object, 7), 0);
-	assert_int_equal(pager.calls, 1);
-	assert_int_equal(pager.call[0].index, 7);
-	assert_int_equal(pager.call[0].count, 4);
-	assert_int_equal(pager.call[0].length, 4 * PAGE_SIZE);
-	for (uint64_t index = 7; index < 11; index++) {
+	expect_call(0, 0, 16);
+	assert_int_equal(pager.call[0].length, 16 * PAGE_SIZE);
+	for (uint64_t index = 0; index < 16; index++) {
 		assert_int_equal(page_state(object, index), PAGE_READY);
 		assert_true(has_words(index, PAGE_SIZE));
 		assert_int_equal(page_fetch(object, index), 0);
 	}
 	assert_int_equal(pager.calls, 1);
-	assert_int_equal(page_state(object, 11), 0);
+	assert_int_equal(page_state(object, 16), 0);
 
-	assert_int_equal(page_fetch(object, 5), 0); /* up to what is there */
-	assert_int_equal(pager.call[1].count, 2);
 	assert_int_equal(page_fetch(object, 99), 0); /* up to the end */
-	assert_int_equal(pager.call[2].count, 2);
-	assert_int_equal(pager.call[2].length, PAGE_SIZE + 1);
+	expect_call(1, 96, 5);
+	assert_int_equal(pager.call[1].length, 4 * PAGE_SIZE + 1);
 	assert_true(has_words(99, PAGE_SIZE));
 	assert_true(has_words(100, 1)); /* the operation has filled the page */
 	assert_int_equal(page_fetch(object, 101), -QUIRE_EFAULT);
 	assert_int_equal(page_fetch(object, UINT64_MAX), -QUIRE_EFAULT);
-	assert_int_equal(pager.calls, 3);
-	assert_int_equal(now().cached, 8);
-	assert_int_equal(now().read, 8);
+	assert_int_equal(pager.calls, 2);
+	assert_int_equal(now().cached, 21);
+	assert_int_equal(now().read, 21);
 	assert_int_equal(now().dirty, 0);
 	end();
 	assert_int_equal(pager.releases, 1);
+}
+
+/* The aligned 16 pages, as far as what is missing has no gap. */
+static void around(void **state)
+{
+	(void)state;
+	begin(100 * PAGE_SIZE);
+	quire_object_readahead(object, 36 * PAGE_SIZE, PAGE_SIZE);
+	quire_object_readahead(object, 43 * PAGE_SIZE, PAGE_SIZE);
+	assert_int_equal(page_fetch(object, 40), 0); /* pages are there on either side */
+	expect_call(2, 37, 6);
+	assert_int_equal(page_fetch(object, 33), 0);
+	expect_call(3, 32, 4);
+	assert_int_equal(page_fetch(object, 47), 0);
+	expect_call(4, 44, 4);
+	for (uint64_t index = 32; index < 48; index++)
+		assert_true(has_words(index, PAGE_SIZE));
+
+	quire_object_readahead(object, 64 * PAGE_SIZE, 8 * PAGE_SIZE);
+	assert_int_equal(page_fetch(object, 72), 0); /* nothing is missing before it */
+	expect_call(6, 72, 8);
+	quire_object_readahead(object, 17 * PAGE_SIZE, PAGE_SIZE);
+	assert_int_equal(page_fetch(object, 16), 0); /* only itself */
+	expect_call(8, 16, 1);
+	assert_int_equal(pager.calls, 9);
+	end();
 }
 
 /* A page that becomes the last one while it is read. */
@@ -229,26 +259,27 @@ static struct frame *truncate_page(uint64_t index)
 	return frame;
 }
 
-static void readahead_windows(void **state)
+static void sequential(void **state)
 {
-	static const unsigned expected[] = { 4, 8, 16, 32, 32, 32, 32 };
 	uint64_t index = 0;
 
 	(void)state;
 	begin(1000 * PAGE_SIZE);
-	for (unsigned i = 0; i < 7; i++) {
+	for (unsigned i = 0; i < 5; i++) {
+		unsigned count = i ? 32 : 16; /* nothing comes before the first page */
+
 		assert_int_equal(page_fetch(object, index), 0);
-		assert_int_equal(pager.call[i].index, index);
-		assert_int_equal(pager.call[i].count, expected[i]);
-		index += expected[i];
+		expect_call(i, index, count);
+		index += count;
 	}
 	assert_int_equal(page_fetch(object, 500), 0); /* elsewhere: anew */
-	assert_int_equal(pager.call[7].count, 4);
-	assert_int_equal(page_fetch(object, 504), 0);
-	assert_int_equal(pager.call[8].count, 8);
-	assert_int_equal(page_fetch(object, 480), 0);
+	expect_call(5, 496, 16);
 	assert_int_equal(page_fetch(object, 512), 0);
-	assert_int_equal(pager.call[10].count, 4);
+	expect_call(6, 512, 32);
+	assert_int_equal(page_fetch(object, 480), 0);
+	expect_call(7, 480, 16);
+	assert_int_equal(page_fetch(object, 544), 0); /* where the read before the last ended */
+	expect_call(8, 544, 16);
 	end();
 }
 
@@ -288,8 +319,8 @@ static void errors(void **state)
 	pager.answer = -QUIRE_EACCES;
 	pager.answers = 2; /* with its neighbours, and alone */
 	assert_int_equal(page_fetch(object, 8), -QUIRE_EACCES);
-	assert_int_equal(pager.call[0].count, 4);
-	assert_int_equal(pager.call[1].count, 1);
+	expect_call(0, 0, 16);
+	expect_call(1, 8, 1);
 	assert_int_equal(now().cached, 0);
 	assert_int_equal(now().errors, 2);
 	assert_int_equal(page_fetch(object, 8), 0); /* the next attempt */
@@ -347,7 +378,7 @@ static void no_memory(void **state)
 		assert_true(error == 0 || error == -QUIRE_ENOMEM);
 		assert_int_equal(page_state(object, 8), error == 0 ? PAGE_READY : 0);
 		failures += error != 0;
-		short_reads += error == 0 && now().read - before < 4;
+		short_reads += error == 0 && now().read - before < 16;
 		assert_int_equal(now().errors, 0);
 		if (error == 0) {
 			assert_true(has_words(8, PAGE_SIZE));
@@ -357,9 +388,12 @@ static void no_memory(void **state)
 		if (calls < n)
 			break;
 	}
-	assert_int_equal(now().read, 1 + 2 + 3 + 4);
+	/* Without one before it, with the one before it only, ...; then those behind it; then all.
+	 */
+	assert_int_equal(now().read, (8 + 9 + 10 + 11 + 12 + 13 + 14 + 15) +
+					     (9 + 10 + 11 + 12 + 13 + 14 + 15) + 16);
 	assert_true(failures >= 3); /* the request, the page, a node */
-	assert_int_equal(short_reads, 3);
+	assert_int_equal(short_reads, 15);
 	end();
 
 	begin_with(NULL, 0, 100 * PAGE_SIZE);
@@ -445,7 +479,7 @@ static bool make_dirty(uint64_t index)
 	section_enter();
 	frame = page_get(object, index);
 	slot = cache_find(&object->cache, index);
-	made = page_make_dirty(frame, &slot);
+	made = page_make_dirty(frame, &slot, true);
 	frame_put(frame);
 	section_leave();
 	return made;
@@ -587,6 +621,7 @@ static void answered_later(void **state)
 		struct frame *truncated = NULL;
 
 		begin(9 * PAGE_SIZE);
+		quire_object_readahead(object, 7 * PAGE_SIZE, PAGE_SIZE); /* 8 is alone */
 		pager.answer = QUIRE_WAIT;
 		pager.answers = 1;
 		start(&thread, fetch_8);
@@ -613,6 +648,30 @@ static void answered_later(void **state)
 		}
 		end();
 	}
+}
+
+/* Who has a page read with others waits for that page, not for the first of them. */
+static void waits_for_its_page(void **state)
+{
+	struct thread thread;
+
+	(void)state;
+	begin(100 * PAGE_SIZE);
+	pager.answer = QUIRE_WAIT;
+	pager.answers = 1;
+	start(&thread, fetch_8);
+	await_waiting();
+	expect_call(0, 0, 16);
+	page_unpin(truncate_page(0));
+	assert_true(still_waits());
+	page_unpin(truncate_page(8));
+	thread_join(&thread);
+	assert_int_equal(result, 0);
+	give(pager.waiting);
+	quire_pages_done(pager.waiting, 0);
+	for (uint64_t index = 0; index < 16; index++)
+		assert_int_equal(has_words(index, PAGE_SIZE), index != 0 && index != 8);
+	end();
 }
 
 /* Two want the same page: it is read once; and if that fails, the other tries for itself. */
@@ -892,7 +951,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fetching),
 		cmocka_unit_test(shrinking),
-		cmocka_unit_test(readahead_windows),
+		cmocka_unit_test(around),
+		cmocka_unit_test(sequential),
 		cmocka_unit_test(asked_readahead),
 		cmocka_unit_test(errors),
 		cmocka_unit_test(done_before_wait),
@@ -902,6 +962,7 @@ int main(void)
 		cmocka_unit_test(making_dirty),
 		cmocka_unit_test(mkwrite),
 		cmocka_unit_test(answered_later),
+		cmocka_unit_test(waits_for_its_page),
 		cmocka_unit_test(same_page),
 		cmocka_unit_test(cut_while_read),
 		cmocka_unit_test(release_waits_for_reads),

@@ -53,7 +53,21 @@ static struct {
 	_Atomic uint32_t busy;
 	_Atomic uint32_t sweeps[SWEEP_AGE + 1];
 	uint64_t first, last; /* of the last sweep */
+	void (*inside)(void); /* called by each, once */
 } map;
+
+/* While an entry is there to be swept no other page is where its page was. */
+static bool alone(const struct frame *frame, uint64_t i)
+{
+	struct cache_slot slot;
+	struct frame *found;
+
+	section_enter();
+	slot = cache_find(&object->cache, i);
+	found = cache_load(&slot);
+	section_leave();
+	return !found || found == frame;
+}
 
 static bool sweep_entry(uint64_t i, enum mapping_sweep kind)
 {
@@ -62,6 +76,7 @@ static bool sweep_entry(uint64_t i, enum mapping_sweep kind)
 
 	if (!frame)
 		return false;
+	thread_check(alone(frame, i));
 	switch (kind) {
 	case SWEEP_PROTECT:
 		changed = map.entry[i].writable;
@@ -86,6 +101,12 @@ static uint64_t sweep(struct mapping *mapping, uint64_t first, uint64_t last,
 	thread_check(mapping == map.mapping);
 	thread_check(grace_is_online());
 	at_add(&map.sweeps[kind], 1u);
+	if (map.inside) {
+		void (*call)(void) = map.inside;
+
+		map.inside = NULL;
+		call();
+	}
 	pthread_mutex_lock(&map.leaf);
 	map.first = first;
 	map.last = last;
@@ -670,6 +691,31 @@ static void dirty_again(void **state)
 	end();
 }
 
+/* A sync saves what was written before it began, whatever is being saved then. */
+static void dirty_and_synced(void **state)
+{
+	struct thread thread;
+
+	(void)state;
+	begin(BYTES);
+	map_all();
+	disk.wait = true;
+	at_store(&stage, 0u);
+	assert_int_equal(poke(100, 1), 0);
+	object_write_back(object, 0, CACHE_NONE, false);
+	assert_int_equal(poke(100, 2), 0);
+	thread_start(&thread, 1, syncer);
+	nap(20 * MILLISECOND);
+	assert_int_equal(at_load(&stage), 0);
+	disk.wait = false;
+	disk.bytes[100] = 7;
+	at_sub(&disk.writing, 1u);
+	quire_pages_done(at_xchg(&disk.waiting, NULL), 0);
+	thread_join(&thread);
+	assert_int_equal(disk.bytes[100], 2);
+	end();
+}
+
 static void late_writer(unsigned cpu)
 {
 	unsigned char byte = 9;
@@ -740,6 +786,7 @@ static void smaller(void **state)
 	page_unpin(pinned);
 	assert_int_equal(map.sweeps[SWEEP_ALL], 1);
 	assert_int_equal(map.first, 21);
+	assert_int_equal(at_load(&object->cache.limit), 21);
 	for (unsigned i = 0; i < ENTRIES; i++)
 		assert_int_equal(map.entry[i].frame != NULL, i < 21);
 	/* All of them were told, none twice. */
@@ -791,6 +838,14 @@ static void tails(void **state)
 	assert_int_equal(quire_object_sync(object, 0, BYTES), 0);
 	assert_int_equal(disk.bytes[999], 3);
 	assert_int_equal(disk.bytes[7000], 1);
+	/* What can't be made larger takes what fits. */
+	fail_at(1);
+	assert_int_equal(quire_object_write(object, 7000, "ab", 2), 1);
+	assert_int_equal(quire_object_size(object), 7001);
+	fail_at(1);
+	assert_int_equal(quire_object_write(object, 7001, "ab", 2), -QUIRE_ENOSPC);
+	assert_int_equal(quire_object_sync(object, 0, BYTES), 0);
+	assert_int_equal(disk.bytes[7000], 'a');
 	for (unsigned i = 1000; i < 7000; i++)
 		assert_int_equal(disk.bytes[i], 0);
 	end();
@@ -811,6 +866,22 @@ static void fetcher(unsigned cpu)
 	thread_check(page_fetch(object, cpu == 1 ? 0 : 10) == 0);
 }
 
+static const struct quire_object_ops later_ops = { .fault = fault_later,
+						   .writepages = disk_write,
+						   .remove = disk_remove };
+
+static struct quire_pages *begin_reading(struct thread *reader, unsigned cpu)
+{
+	struct quire_pages *pages;
+
+	at_store(&stage, 0u);
+	at_store(&being_read, NULL);
+	thread_start(reader, cpu, fetcher);
+	while (!(pages = at_load_acquire(&being_read)))
+		nap(MILLISECOND);
+	return pages;
+}
+
 static void cut_to_100(unsigned cpu)
 {
 	(void)cpu;
@@ -820,18 +891,12 @@ static void cut_to_100(unsigned cpu)
 
 static void cut_while_read(void **state)
 {
-	static const struct quire_object_ops ops = { .fault = fault_later,
-						     .writepages = disk_write };
 	struct quire_pages *pages;
 	struct thread reader, other;
 
 	(void)state;
-	begin_with(&ops, 0, PAGE_SIZE, MEMORY);
-	at_store(&stage, 0u);
-	at_store(&being_read, NULL);
-	thread_start(&reader, 1, fetcher);
-	while (!(pages = at_load_acquire(&being_read)))
-		nap(MILLISECOND);
+	begin_with(&later_ops, 0, PAGE_SIZE, MEMORY);
+	pages = begin_reading(&reader, 1);
 	memset(pages->bytes[0], 0x66, PAGE_SIZE);
 	thread_start(&other, 2, cut_to_100);
 	nap(20 * MILLISECOND);
@@ -845,16 +910,105 @@ static void cut_while_read(void **state)
 
 	/* A whole page: it is taken out at once, and who waits for it is to look again. */
 	assert_int_equal(quire_object_truncate(object, 11 * PAGE_SIZE), 0);
-	at_store(&being_read, NULL);
-	thread_start(&reader, 2, fetcher);
-	while (!(pages = at_load_acquire(&being_read)))
-		nap(MILLISECOND);
+	pages = begin_reading(&reader, 2);
 	assert_int_equal(quire_object_truncate(object, PAGE_SIZE), 0);
 	assert_int_equal(now().cached, 1);
 	thread_join(&reader);
 	assert_int_equal(page_fetch(object, 10), -QUIRE_EFAULT);
 	quire_pages_done(pages, 0);
 	assert_int_equal(now().cached, 1);
+	end();
+}
+
+/* What was read before it was removed does not come back. */
+static void removed_while_read(void **state)
+{
+	struct quire_pages *pages;
+	struct thread reader, other;
+
+	(void)state;
+	begin_with(&later_ops, 0, PAGE_SIZE, MEMORY);
+	pages = begin_reading(&reader, 1);
+	memset(pages->bytes[0], 0x66, PAGE_SIZE);
+	thread_start(&other, 2, remover);
+	nap(20 * MILLISECOND);
+	assert_int_equal(at_load(&stage), 0);
+	quire_pages_done(pages, 0);
+	thread_join(&reader);
+	thread_join(&other);
+	assert_int_equal(now().cached, 0);
+	end();
+}
+
+/* While it is copied to, as by quire_object_write: the rest is zeroed after that. */
+static void cut_while_copied(void **state)
+{
+	struct frame *frame;
+	struct thread other;
+
+	(void)state;
+	begin(PAGE_SIZE);
+	at_store(&stage, 0u);
+	fill(0, PAGE_SIZE, 1);
+	section_enter();
+	frame = page_get(object, 0);
+	section_leave();
+	at_add(&frame->u.object.state, PAGE_WRITING);
+	thread_start(&other, 1, cut_to_100);
+	nap(20 * MILLISECOND);
+	assert_int_equal(at_load(&stage), 0);
+	memset(frame_bytes(frame), 0x66, PAGE_SIZE);
+	at_sub(&frame->u.object.state, PAGE_WRITING);
+	page_wake(frame);
+	thread_join(&other);
+	for (unsigned i = 100; i < PAGE_SIZE; i++)
+		assert_int_equal(((unsigned char *)frame_bytes(frame))[i], 0);
+	page_unpin(frame);
+	end();
+}
+
+/* Pages that are being swept are in their places, and nobody's; a truncation leaves them alone. */
+static void check_leaving(void)
+{
+	for (unsigned i = 10; i < 14; i++)
+		thread_check((page_state(object, i) & (PAGE_READY | PAGE_LEAVING)) == PAGE_LEAVING);
+}
+
+static void cut_while_leaving(void)
+{
+	check_leaving();
+	/* Somebody finds them, to wait; nobody else claims them for that. */
+	for (unsigned i = 10; i < 14; i++) {
+		struct frame *frame;
+
+		section_enter();
+		frame = page_get(object, i);
+		page_use(frame);
+		frame_put(frame);
+		section_leave();
+	}
+	thread_check(object_drop_clean(object, 10, 14, false, NULL) == 0);
+	check_leaving();
+	thread_check(quire_object_truncate(object, 0) == 0);
+	thread_check(quire_object_truncate(object, BYTES) == 0);
+	check_leaving();
+}
+
+static void leaving(void **state)
+{
+	(void)state;
+	begin(BYTES);
+	map_all();
+	fill(0, 20 * PAGE_SIZE, 1);
+	assert_int_equal(quire_object_sync(object, 0, BYTES), 0);
+	map.inside = check_leaving;
+	assert_int_equal(quire_object_remove(object, 10 * PAGE_SIZE, 4 * PAGE_SIZE), 0);
+	fill(0, 20 * PAGE_SIZE, 2);
+	assert_int_equal(quire_object_sync(object, 0, BYTES), 0);
+	map.inside = cut_while_leaving;
+	assert_int_equal(quire_object_invalidate(object, 10 * PAGE_SIZE, 4 * PAGE_SIZE), 0);
+	assert_int_equal(now().cached, 0);
+	assert_true(reads(0, BYTES, is_zero, 0));
 	end();
 }
 
@@ -1363,10 +1517,14 @@ int main(void)
 		cmocka_unit_test(errors_once),
 		cmocka_unit_test(asynchronous),
 		cmocka_unit_test(dirty_again),
+		cmocka_unit_test(dirty_and_synced),
 		cmocka_unit_test(stable),
 		cmocka_unit_test(smaller),
 		cmocka_unit_test(tails),
 		cmocka_unit_test(cut_while_read),
+		cmocka_unit_test(removed_while_read),
+		cmocka_unit_test(cut_while_copied),
+		cmocka_unit_test(leaving),
 		cmocka_unit_test(holes),
 		cmocka_unit_test(memory_only),
 		cmocka_unit_test(forgetting),

@@ -2,8 +2,10 @@
 /*
  * The loops of docs/benchmarks.md over files and shared memory.
  *
- *     worker 0 ──► mapping ──► file 0 ──► cache: all its pages        each its own; the "-one" loops
- *     worker 1 ──► mapping ──► file 1 ──► cache: all its pages        all the first
+ *     worker 0 ──► mapping ──► file 0 ──► cache: all its pages
+ *     worker 1 ──► mapping ──► file 1 ──► cache: all its pages
+ *
+ * Each has its own file; in the loops "-one" all have the first.
  *
  * What is measured is Quire, not a store: a file's pages are in the cache before a run begins, and
  * stay there. So its store keeps nothing: it is the same byte over and over, and what is written to

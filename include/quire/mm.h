@@ -59,7 +59,8 @@ void quire_mm_destroy(struct quire_mm *mm);
  * one moment between call and return. The parent's other threads may fault and write meanwhile: a
  * page that was there before the call began is in the child, with contents of some moment during
  * it, not the same moment for all; a page that is first touched during the call may or may not be.
- * Memory locks are not inherited. Returns 0 or -QUIRE_ENOMEM (then nothing has changed).
+ * Memory locks are not inherited. Of objects only private copies are copied. Returns 0,
+ * -QUIRE_ENOMEM, or what an object's `open` says; then nothing has changed.
  */
 int quire_fork(struct quire_mm *parent, struct quire_mm **child);
 

@@ -45,7 +45,7 @@ struct quire_object;
 struct quire_pages {
 	struct quire_object *object;
 	uint64_t index;		  /* of the first page */
-	unsigned count;		  /* 1 to QUIRE_BATCH, of which fault must give the first */
+	unsigned count;		  /* 1 to QUIRE_BATCH */
 	uint64_t length;	  /* bytes of them that belong to the object: to its end at most */
 	void *bytes[QUIRE_BATCH]; /* of each page, where Quire (port_frame) reaches them */
 	void *private_data;	  /* the operation's own */
@@ -92,16 +92,19 @@ struct quire_mapping_info {
  */
 struct quire_object_ops {
 	/*
-	 * Give the contents of these pages, which are all zero and which nobody else sees yet. 0:
-	 * done. QUIRE_WAIT: quire_pages_done will be called, by any thread. An error: the access
-	 * gets SIGBUS (-QUIRE_ENOMEM: out of memory), and the next access asks anew. NULL: pages
-	 * are zero at first.
+	 * Give the contents of all these pages, which are zero and which nobody else sees yet: any
+	 * of them may be the one that is accessed, the others are read beside it. 0: done.
+	 * QUIRE_WAIT: quire_pages_done will be called, by any thread. An error, of all: if they are
+	 * several, the accessed one is asked for once more alone; else the access gets SIGBUS
+	 * (-QUIRE_ENOMEM: out of memory), and the next access asks anew. NULL: pages are zero at
+	 * first.
 	 */
 	int (*fault)(struct quire_object *object, struct quire_pages *pages);
 	/*
-	 * The clean page at `index` is about to be written through a shared mapping. 0: it may be.
-	 * QUIRE_WAIT: not now, ask again (see QUIRE_CAN_MKWRITE; where it may sleep, it does that
-	 * instead). An error: SIGBUS (-QUIRE_ENOMEM: out of memory). NULL: it may be.
+	 * The clean page at `index` is about to be written, through a shared mapping (if there is a
+	 * writepages) or by quire_object_write. 0: it may be. QUIRE_WAIT: not now, ask again (see
+	 * QUIRE_CAN_MKWRITE; where it may sleep, it does that instead). An error: SIGBUS
+	 * (-QUIRE_ENOMEM: out of memory). NULL: it may be.
 	 */
 	int (*page_mkwrite)(struct quire_object *object, uint64_t index);
 	/*
@@ -127,8 +130,8 @@ struct quire_object_ops {
 	 */
 	int (*remove)(struct quire_object *object, uint64_t offset, uint64_t length);
 	/*
-	 * These pages have left the cache (by truncation, invalidation, removal, reclaim, or the end
-	 * of the object), and no mapping shows them any more. Must not call Quire on this
+	 * These pages have left the cache (by truncation, invalidation, removal, reclaim, or the
+	 * end of the object), and no mapping shows them any more. Must not call Quire on this
 	 * object.
 	 */
 	void (*invalidate)(struct quire_object *object, uint64_t index, uint64_t count);
@@ -176,7 +179,8 @@ void quire_object_get(struct quire_object *object);
 /*
  * Give a reference back. Mappings have their own. With the last one dirty pages are written, the
  * cache is freed, and `release` is called: by this call, or at the end of one that unmaps (that of
- * the last mapping, or one that was made at the same time). May sleep. What can't be written then is lost: sync before, to know.
+ * the last mapping, or one that was made at the same time). May sleep. What can't be written then
+ * is lost: sync before, to know.
  */
 void quire_object_put(struct quire_object *object);
 void *quire_object_private(const struct quire_object *object);

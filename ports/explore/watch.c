@@ -483,6 +483,8 @@ void port_clear_page(void *page)
 
 void port_copy_page(void *to, const void *from)
 {
+	/* Another mapping may write to a page of an object: any word is the old or the new one. */
+	bool changes = frame_of_bytes(from)->kind == FRAME_OBJECT;
 	const char *source = from;
 	char *target = to;
 
@@ -490,7 +492,10 @@ void port_copy_page(void *to, const void *from)
 		EXPLORE_SITE("page being copied");
 
 		explore_load(source, 8, EXPLORE_RELAXED, &site_);
-		watch_plain(source, LOOKED_AT, false, __builtin_return_address(0));
+		if (changes)
+			watch_mixed(source, __builtin_return_address(0));
+		else
+			watch_plain(source, LOOKED_AT, false, __builtin_return_address(0));
 		watch_plain(target, LOOKED_AT, true, __builtin_return_address(0));
 		if (phase != PHASE_SETUP)
 			watch_save(target, HALF);

@@ -8,7 +8,7 @@
  *                           resident neighbours
  *   the page             rights (resolve.c)       4  rights                 replaced by a copy
  *                                                                           (resolve.c)
- *   nothing, of a device 5  the frame: a special entry, without descriptor, cache or reference (H57)
+ *   nothing, of a device 5  the frame: a special entry, without descriptor or reference (H57)
  *
  *      find the page in the cache ── not there ──► leave with a reference to the object: FAULT_WAIT
  *      pin it
@@ -83,12 +83,15 @@ static enum outcome fill(struct fault *f, const struct found *page)
 	}
 }
 
-/* What a page that was found can't be used for is fetched, made, or waited for. */
-static enum outcome missing(struct fault *f, const struct found *page)
+/*
+ * What is not there is fetched, or made here. there: it is, but being read or about to leave; that
+ * is waited for outside, too.
+ */
+static enum outcome missing(struct fault *f, const struct found *page, bool there)
 {
 	if (page->index >= object_pages(page->object) || has_failed(f, page))
 		return refuse(f);
-	if (page->object->ops->fault)
+	if (there || page->object->ops->fault)
 		return leave(f, page, false);
 	return fill(f, page);
 }
@@ -118,16 +121,18 @@ static enum outcome find(struct fault *f, struct found *page)
 	while (outcome == FAULT_OK) {
 		page->slot = cache_find(&page->object->cache, page->index);
 		page->frame = cache_load(&page->slot);
-		if (likely(page->frame)) {
-			if (unlikely(!frame_try_get(page->frame)))
-				return fault_retry(f, QUIRE_RETRY_PAGE);
-			if (likely(holds(page))) {
-				page_use(page->frame);
-				return FAULT_OK;
-			}
-			unpin(page);
+		if (unlikely(!page->frame)) {
+			outcome = missing(f, page, false);
+			continue;
 		}
-		outcome = missing(f, page);
+		if (unlikely(!frame_try_get(page->frame)))
+			return fault_retry(f, QUIRE_RETRY_PAGE);
+		if (likely(holds(page))) {
+			page_use(page->frame);
+			return FAULT_OK;
+		}
+		unpin(page);
+		outcome = missing(f, page, true);
 	}
 	return outcome;
 }
@@ -158,15 +163,6 @@ static enum outcome ask(struct fault *f, const struct found *page, bool *asked)
 		return leave(f, page, true);
 	*asked = true;
 	return FAULT_OK;
-}
-
-/* => leaf locked, the page is in the cache. False: not without asking, or not at all */
-static bool make_dirty(const struct found *page, bool asked)
-{
-	if (!asked && page->object->ops->page_mkwrite &&
-	    !(at_load(&page->frame->u.object.state) & PAGE_DIRTY))
-		return false;
-	return page_make_dirty(page->frame, &page->slot);
 }
 
 /* One of the neighbours, if it is there. The entry is empty. => leaf locked. How many: 0 or 1 */
@@ -243,7 +239,8 @@ static enum outcome enter(struct fault *f, struct walk *w, struct found *page)
 		unpin(page);
 		return outcome;
 	}
-	if (unlikely(!holds(page) || (write && tracks && !make_dirty(page, asked)))) {
+	if (unlikely(!holds(page) ||
+		     (write && tracks && !page_make_dirty(page->frame, &page->slot, asked)))) {
 		table_unlock(w->table);
 		unpin(page);
 		return fault_retry(f, QUIRE_RETRY_PAGE);
@@ -356,7 +353,7 @@ enum outcome fault_object_write(struct fault *f, struct walk *w, pte entry)
 		outcome = fault_lock_leaf(f, w, entry);
 	if (outcome != FAULT_OK)
 		return outcome;
-	if (tracks && unlikely(!holds(&page) || !make_dirty(&page, asked))) {
+	if (tracks && unlikely(!holds(&page) || !page_make_dirty(page.frame, &page.slot, asked))) {
 		table_unlock(w->table);
 		return fault_retry(f, QUIRE_RETRY_PAGE);
 	}

@@ -33,8 +33,8 @@ struct cache_node;
 
 struct cache {
 	struct cache_node *_Atomic root; /* NULL: empty */
-	_Atomic uint64_t limit;		 /* in pages */
-	/* RANK_CACHE: the shape. Apart from what look-ups read. */
+	/* Apart from what look-ups read, as the lock: RANK_CACHE, the shape. */
+	_Atomic uint64_t limit __attribute__((aligned(CACHE_LINE))); /* in pages */
 	struct spinlock lock __attribute__((aligned(CACHE_LINE)));
 };
 
@@ -115,7 +115,7 @@ static inline void cache_unmark(const struct cache_slot *slot)
 /* NULL, or what is wrong; counts pages and dirty bits. => nothing else runs */
 const char *cache_validate(const struct cache *, uint64_t *pages, uint64_t *dirty);
 
-/* => empty of pages, and so of nodes; nobody looks at it but sections that began before. */
+/* => empty of pages, and so of nodes; nobody looks at it any more. */
 void cache_exit(struct cache *);
 
 #endif

@@ -3,8 +3,8 @@
  * Evicting: pages leave the cache of an object that keeps its size, because somebody wants clean
  * ones read anew (invalidate), wants a hole (remove), or because memory is short (reclaim).
  *
- *     claim      READY ──► READING and LEAVING, by one exchange (published): it stays in its slot, so
- *                that no other page can be there, and nobody enters it; who wants it waits
+ *     claim      READY ──► READING and LEAVING, by one exchange (published): it stays in its slot,
+ *                so that no other page can be there, and nobody enters it; who wants it waits
  *     sweep      its entries, in all mappings; it flushes
  *     let go     out of the slot, GONE, wake; the reference of the cache; tell `invalidate`
  *
@@ -86,17 +86,18 @@ static uint64_t let_go(struct quire_object *object, struct frame *pages)
 static bool claim_clean(struct frame *frame, bool used, uint64_t *stayed)
 {
 	uint32_t state = at_load(&frame->u.object.state), next;
-	bool clean;
+	bool clean, claims;
 
 	do {
 		clean = (state & ~PAGE_USED) == PAGE_READY;
+		claims = clean && (used || !(state & PAGE_USED));
 		next = used ? state : state & ~PAGE_USED;
-		if (clean && (used || !(state & PAGE_USED)))
+		if (claims)
 			next = PAGE_READING | PAGE_LEAVING;
 		/* Pairs with the looks at the state under a leaf lock. */
 	} while (next != state && !at_cas(&frame->u.object.state, &state, next));
 	*stayed += !clean;
-	return next == (PAGE_READING | PAGE_LEAVING) && next != state;
+	return claims;
 }
 
 /* Has a mapping accessed the page since it was last asked? Then it is USED. => pinned */

@@ -7,23 +7,36 @@
  *     operation `fault` ───────────────────► bytes beyond the end are zeroed
  *        │ returns, or answers QUIRE_WAIT    READING ──► READY, wake        (0)
  *        ▼                                   out of the cache, GONE, wake   (error)
- *     sleep while the first is READING
+ *     sleep while the wanted page is READING
  *     its error, if it is GONE by one
  *
  * Who finds a page READING sleeps for it, and then looks again; an error is only for who has asked
  * for the read, so that each access makes an attempt of its own. If a read of several pages fails,
- * the first is asked for once more by itself: it need not suffer for its neighbours.
+ * the wanted one is asked for once more by itself: it need not suffer for its neighbours.
  *
  * A truncation may take a page out while it is READING: it is then GONE, the operation fills it for
  * nothing, and its request gives it up.
  *
- * Readahead knows the object and the index of the miss. A miss where the last read ended is
- * sequential, and doubles the number of pages that are read.
+ * What is read besides. Only the object and the index of the miss are known:
+ *
+ *     a miss where the last read was to end     QUIRE_BATCH pages from there on
+ *     any other                                 the aligned AROUND pages that it is one of
+ *
+ *         before, downwards ◄── wanted ──► behind, upwards     each way until a page is there, or
+ *                                                              memory is short
+ *
+ * The wanted page enters the cache first: it never fails for its neighbours' sake. Nobody waits
+ * with a page of its own that is not being read yet, so the order of indices does not matter.
  */
 #include "object/object.h"
 #include "sync/sleep.h"
 
-#define FIRST_WINDOW 4 /* pages that a miss reads which continues nothing */
+#define AROUND 16 /* pages, a power of two; as many as a fault may enter at once */
+
+/* Pages: [start, end), at most QUIRE_BATCH. */
+struct span {
+	uint64_t start, end;
+};
 
 struct slab pages_slab;
 
@@ -86,22 +99,13 @@ void page_request_free(struct page_request *request)
 		port_wake(&object->requests);
 }
 
-/* What the page has beyond the end of the object reads as zero. */
-static void clear_end(struct frame *frame)
-{
-	uint64_t start = frame->u.object.index << PAGE_SHIFT;
-	uint64_t size = at_load(&frame->u.object.object->size);
-	uint64_t kept = size > start ? size - start : 0;
-
-	if (kept < PAGE_SIZE)
-		memset((char *)frame_bytes(frame) + kept, 0, PAGE_SIZE - kept);
-}
-
-static void make_ready(struct frame *frame)
+/* What the page has beyond the end of the object, so many bytes on, reads as zero. */
+static void make_ready(struct frame *frame, uint64_t kept)
 {
 	uint32_t state = at_load(&frame->u.object.state), next;
 
-	clear_end(frame);
+	if (kept < PAGE_SIZE)
+		memset((char *)frame_bytes(frame) + kept, 0, PAGE_SIZE - kept);
 	do {
 		next = state & ~PAGE_READING;
 		if (!(next & PAGE_GONE))
@@ -141,6 +145,7 @@ static void make_gone(struct frame *frame, int error)
 static void read_done(struct page_request *request, int error)
 {
 	struct quire_object *object = request->pages.object;
+	uint64_t size;
 
 	if (error)
 		at_add(&object->errors, 1ull);
@@ -148,13 +153,16 @@ static void read_done(struct page_request *request, int error)
 		at_add(&object->read, (uint64_t)request->pages.count);
 	/* The pages were inserted, then the size is read: pairs with truncation, see object.h. */
 	at_fence();
+	size = at_load(&object->size);
 	for (unsigned i = 0; i < request->pages.count; i++) {
 		struct frame *frame = request->frames[i];
+		uint64_t start = frame->u.object.index << PAGE_SHIFT;
 
-		if (error)
+		/* Cut off meanwhile: nobody is to find it READY with zeroes. */
+		if (error || start >= size)
 			make_gone(frame, error);
 		else
-			make_ready(frame);
+			make_ready(frame, size - start);
 		page_wake(frame);
 		frame_put(frame);
 	}
@@ -194,33 +202,54 @@ void page_request_run(struct page_request *request)
 
 /* --- reading --- */
 
-/* Put up to `count` empty pages into the cache. Returns why there are no more. => in a section */
-static enum cache_insert gather(struct page_request *request, uint64_t count)
+/* An empty page into the cache; *out has a pin, the request's. => in a section */
+static enum cache_insert put_empty(struct quire_object *object, uint64_t index, struct frame **out)
+{
+	struct cache_slot slot = cache_find(&object->cache, index);
+	enum cache_insert result;
+	struct frame *frame;
+
+	if (cache_load(&slot))
+		return CACHE_TAKEN;
+	frame = frame_alloc_zeroed(NULL);
+	if (!frame)
+		return CACHE_NO_MEMORY;
+	page_init(frame, object, index, PAGE_READING);
+	/* The pin comes first: the page may be taken out at once. */
+	frame_get(frame);
+	result = cache_insert(&object->cache, index, frame);
+	if (result == CACHE_INSERTED) {
+		*out = frame;
+	} else {
+		frame_put(frame);
+		frame_put(frame);
+	}
+	return result;
+}
+
+/*
+ * Put the wanted page into the cache, and what is missing of the span on both sides of it. Returns
+ * why there is not even the wanted one.
+ * => in a section
+ */
+static enum cache_insert gather(struct page_request *request, uint64_t wanted,
+				const struct span *span)
 {
 	struct quire_object *object = request->pages.object;
+	struct frame *down[AROUND], *frame; /* from the wanted one */
+	unsigned count = 1;
+	enum cache_insert result = put_empty(object, wanted, &down[0]);
 
-	while (request->pages.count < count) {
-		uint64_t index = request->pages.index + request->pages.count;
-		struct cache_slot slot = cache_find(&object->cache, index);
-		enum cache_insert result;
-		struct frame *frame;
-
-		if (cache_load(&slot))
-			return CACHE_TAKEN;
-		frame = frame_alloc_zeroed(NULL);
-		if (!frame)
-			return CACHE_NO_MEMORY;
-		page_init(frame, object, index, PAGE_READING);
-		/* The request's pin comes first: the page may be taken out at once. */
-		frame_get(frame);
-		result = cache_insert(&object->cache, index, frame);
-		if (result != CACHE_INSERTED) {
-			frame_put(frame);
-			frame_put(frame);
-			return result;
-		}
+	if (result != CACHE_INSERTED)
+		return result;
+	while (wanted - span->start >= count &&
+	       put_empty(object, wanted - count, &down[count]) == CACHE_INSERTED)
+		count++;
+	request->pages.index = wanted + 1 - count;
+	while (count > 0)
+		page_request_add(request, down[--count]);
+	while (++wanted < span->end && put_empty(object, wanted, &frame) == CACHE_INSERTED)
 		page_request_add(request, frame);
-	}
 	return CACHE_INSERTED;
 }
 
@@ -243,35 +272,39 @@ static void read(struct page_request *request)
 }
 
 /*
- * Begin to read up to *count pages from index on; *count is how many it were. *first (may be NULL)
- * is the first one, pinned, if there is one.
+ * Begin to read the page at index and what is missing of the span around it. *span becomes what is
+ * read: nothing, unless the page is. *page (may be NULL) is then the page, pinned.
  * => holding nothing but a reference to the object; may sleep
  */
-static enum cache_insert fetch(struct quire_object *object, uint64_t index, unsigned *count,
-			       struct frame **first)
+static enum cache_insert fetch(struct quire_object *object, uint64_t index, struct span *span,
+			       struct frame **page)
 {
+	struct span asked = *span;
+	uint64_t pages = object_pages(object);
 	enum cache_insert result = CACHE_NO_MEMORY;
-	uint64_t pages = object_pages(object), wanted = *count;
 	struct page_request *request;
 
-	*count = 0;
+	*span = (struct span){ index, index };
 	if (index >= pages)
 		return CACHE_BEYOND;
+	if (asked.end > pages)
+		asked.end = pages;
 	section_enter();
 	request = page_request_new(object, index, false);
-	if (request) {
-		result = gather(request, wanted < pages - index ? wanted : pages - index);
-		*count = request->pages.count;
-		if (*count == 0)
-			page_request_free(request);
-		else if (first)
-			frame_get(*first = request->frames[0]);
+	if (request)
+		result = gather(request, index, &asked);
+	if (result == CACHE_INSERTED) {
+		span->start = request->pages.index;
+		span->end = span->start + request->pages.count;
+		if (page)
+			frame_get(*page = request->frames[index - span->start]);
+	} else if (request) {
+		page_request_free(request);
 	}
 	section_leave();
-	if (*count == 0)
-		return result;
-	read(request);
-	return CACHE_INSERTED;
+	if (result == CACHE_INSERTED)
+		read(request);
+	return result;
 }
 
 /* Wait for the page to be read and unpin it. Returns the error of a read that failed. */
@@ -297,13 +330,13 @@ static int insert_error(enum cache_insert result)
 	}
 }
 
-/* As fetch, and wait for the first page. */
-static int fetch_and_wait(struct quire_object *object, uint64_t index, unsigned *count)
+/* As fetch, and wait for the page. */
+static int fetch_and_wait(struct quire_object *object, uint64_t index, struct span *span)
 {
-	struct frame *first;
-	enum cache_insert result = fetch(object, index, count, &first);
+	struct frame *page;
+	enum cache_insert result = fetch(object, index, span, &page);
 
-	return result == CACHE_INSERTED ? await(first) : insert_error(result);
+	return result == CACHE_INSERTED ? await(page) : insert_error(result);
 }
 
 static int fetch_zero(struct quire_object *object, uint64_t index)
@@ -322,20 +355,19 @@ static int fetch_zero(struct quire_object *object, uint64_t index)
 	return insert_error(result);
 }
 
-/* How many pages a miss at index is to read. */
-static unsigned window(struct quire_object *object, uint64_t index)
+/* What a miss at index is to read. */
+static struct span span_of(struct quire_object *object, uint64_t index)
 {
-	unsigned last = at_load(&object->window);
+	bool sequential = index > 0 && index == at_load(&object->ahead);
+	uint64_t start = index & ~(AROUND - 1ull);
 
-	if (index != at_load(&object->ahead) || last == 0)
-		return FIRST_WINDOW;
-	return last < QUIRE_BATCH / 2 ? 2 * last : QUIRE_BATCH;
+	return (struct span){ start, start + (sequential ? QUIRE_BATCH : AROUND) };
 }
 
 int page_fetch(struct quire_object *object, uint64_t index)
 {
 	struct frame *frame;
-	unsigned count;
+	struct span span;
 	int error;
 
 	if (index >= object_pages(object))
@@ -349,13 +381,12 @@ int page_fetch(struct quire_object *object, uint64_t index)
 	}
 	if (!object->ops->fault)
 		return fetch_zero(object, index);
-	count = window(object, index);
-	at_store(&object->window, count);
-	at_store(&object->ahead, index + count);
-	error = fetch_and_wait(object, index, &count);
-	if (error && count > 1) {
-		count = 1;
-		error = fetch_and_wait(object, index, &count);
+	span = span_of(object, index);
+	at_store(&object->ahead, span.end);
+	error = fetch_and_wait(object, index, &span);
+	if (error && span.end - span.start > 1) {
+		span = (struct span){ index, index + 1 };
+		error = fetch_and_wait(object, index, &span);
 	}
 	return error;
 }
@@ -368,12 +399,12 @@ void quire_object_readahead(struct quire_object *object, uint64_t offset, uint64
 		return;
 	end = length < size - offset ? offset + length : size;
 	for (end = (end + PAGE_MASK) >> PAGE_SHIFT; index < end;) {
-		uint64_t left = end - index;
-		unsigned count = left < QUIRE_BATCH ? (unsigned)left : QUIRE_BATCH;
-		enum cache_insert result = fetch(object, index, &count, NULL);
+		uint64_t most = index + QUIRE_BATCH;
+		struct span span = { index, most < end ? most : end };
+		enum cache_insert result = fetch(object, index, &span, NULL);
 
 		if (result != CACHE_INSERTED && result != CACHE_TAKEN)
 			return;
-		index += count ? count : 1;
+		index = result == CACHE_INSERTED ? span.end : index + 1;
 	}
 }

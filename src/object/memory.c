@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Files over bytes of the caller's memory: a store for where there is no other. Two calls of a
- * store at once never concern the same byte if one of them writes (a page is not read and written
- * at the same time), so copying is all there is to do.
+ * store at once never concern the same byte if one of them writes, but for a read of a page that
+ * has been cut off meanwhile, whose result nobody uses: so copying is all there is to do. Programs
+ * may store to a page while it is written.
  */
+#include "object/bytes.h"
 #include "object/kinds.h"
 
 /* How much of [offset, offset + length) there is. */
@@ -31,8 +33,8 @@ static int memory_write(void *store, uint64_t offset, const struct quire_buffer 
 	const struct quire_buffer *memory = store;
 
 	for (unsigned i = 0; i < count; offset += buffers[i++].length)
-		memcpy((char *)memory->bytes + offset, buffers[i].bytes,
-		       within(memory, offset, buffers[i].length));
+		bytes_out((unsigned char *)memory->bytes + offset, buffers[i].bytes,
+			  within(memory, offset, buffers[i].length));
 	return 0;
 }
 

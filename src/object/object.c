@@ -156,7 +156,11 @@ int quire_object_create(const struct quire_object_config *config, struct quire_o
 
 static void free_object(struct deferred *deferred)
 {
-	slab_free(&object_slab, container_of(deferred, struct quire_object, deferred));
+	struct quire_object *object = container_of(deferred, struct quire_object, deferred);
+
+	/* An insertion in vain may have had a node there, in a section that began before. */
+	cache_exit(&object->cache);
+	slab_free(&object_slab, object);
 }
 
 /* Reads that were begun ahead may outlast the last reference, and a call of page_request_run. */
@@ -188,7 +192,6 @@ static void release(struct quire_object *object)
 	spin_lock(&objects.lock, RANK_OBJECTS);
 	unlink_object(object);
 	spin_unlock(&objects.lock);
-	cache_exit(&object->cache);
 	grace_defer(&object->deferred, free_object);
 	section_leave();
 }

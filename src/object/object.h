@@ -44,7 +44,8 @@
  * away then sweeps the mappings, flushes, and only then frees, saves, or lets another page in.
  *
  *     lock order: range, tree, OBJECT (where it is mapped), CACHE, CACHE_NODE, tables, ...
- *     `io`, a sleeping lock, before all of them: writing, truncating and removing exclude each other
+ *     `io`, a sleeping lock, before all of them: writing, truncating and removing exclude each
+ *     other
  */
 #ifndef QUIRE_OBJECT_OBJECT_H
 #define QUIRE_OBJECT_OBJECT_H
@@ -65,22 +66,23 @@
 struct mapping;
 
 struct quire_object {
-	/* Read by faults; written by truncation and when the cache's root changes. */
+	/* Read by faults; the cache's root is written when that changes. */
 	const struct quire_object_ops *ops; /* constant, never NULL */
 	uint32_t caps;			    /* constant */
 	bool tracks;			    /* constant: it learns of writes, has a writepages */
-	bool device;	       /* constant: frames are physical + index, there is no cache */
-	uint64_t physical;     /* constant: number of the first frame of a device */
-	_Atomic uint64_t size; /* bytes; changed under `io` */
-	struct cache cache;    /* limit: pages of size */
-	void *private_data;    /* constant */
+	bool device;	    /* constant: frames are physical + index, there is no cache */
+	uint64_t physical;  /* constant: number of the first frame of a device */
+	void *private_data; /* constant */
+	struct cache cache; /* limit: pages of size */
+
+	/* Apart from what faults read that find their page: it is written by each growth. */
+	_Atomic uint64_t size __attribute__((aligned(64))); /* bytes; changed under `io` */
 
 	/* Written by references, which faults take only when they leave to wait. */
 	_Atomic uint32_t refs __attribute__((aligned(64)));
-	struct rwsem io;	 /* written by who writes, truncates, removes */
-	_Atomic uint32_t error;	 /* of a failed write, not yet reported; positive */
-	_Atomic uint64_t ahead;	 /* where the next sequential miss is expected */
-	_Atomic uint32_t window; /* pages of the last readahead */
+	struct rwsem io;	/* written by who writes, truncates, removes */
+	_Atomic uint32_t error; /* of a failed write, not yet reported; positive */
+	_Atomic uint64_t ahead; /* where the next sequential miss is expected; 0: nowhere */
 	_Atomic uint64_t read, written, reclaimed, errors;
 	_Atomic uint64_t hand;	   /* where reclaim goes on */
 	_Atomic uint32_t writes;   /* of the requests: those that write. Begun under `io` */
@@ -200,11 +202,11 @@ void page_wake(struct frame *);
 
 /*
  * Let a clean page be DIRTY, for who makes an entry writable (under its leaf lock): the state and
- * the mark in the cache's node. False: it is GONE or not READY, or WRITING if it must not change
- * then.
+ * the mark in the cache's node. asked: the object has just said that it may be. False: it is GONE
+ * or not READY, or WRITING if it must not change then, or clean and the object was not asked.
  * => in the section of the look-up, frame pinned
  */
-bool page_make_dirty(struct frame *, const struct cache_slot *);
+bool page_make_dirty(struct frame *, const struct cache_slot *, bool asked);
 /*
  * READY, DIRTY and marked: it may be written to until somebody takes DIRTY off. (Without the mark,
  * which one who has just set DIRTY may owe, a sync could miss what is written.)
@@ -266,8 +268,8 @@ void page_request_run(struct page_request *);
 void page_write_done(struct page_request *, int error);
 
 /*
- * Have the page at index in the cache, READY, or find out why not; with what follows it, as
- * readahead sees fit. Returns 0 (it was, a moment ago: look again), -QUIRE_EFAULT: beyond the end,
+ * Have the page at index in the cache, READY, or find out why not; with absent pages beside it, as
+ * fetch.c sees fit. Returns 0 (it was, a moment ago: look again), -QUIRE_EFAULT: beyond the end,
  * -QUIRE_ENOMEM, or an error of the operation.
  * => holding nothing but a reference to the object; may sleep
  */

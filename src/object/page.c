@@ -70,14 +70,19 @@ enum cache_insert page_insert_zero(struct quire_object *object, uint64_t index, 
 	return cache_insert(&object->cache, index, frame);
 }
 
-bool page_make_dirty(struct frame *frame, const struct cache_slot *slot)
+bool page_make_dirty(struct frame *frame, const struct cache_slot *slot, bool asked)
 {
-	uint32_t stable = frame->u.object.object->caps & QUIRE_STABLE_WRITES ? PAGE_WRITING : 0;
+	const struct quire_object *object = frame->u.object.object;
+	uint32_t stable = object->caps & QUIRE_STABLE_WRITES ? PAGE_WRITING : 0;
+	bool allowed = asked || !object->ops->page_mkwrite;
 	/* Acquire: pairs with the exchange that takes DIRTY off, after the mark. */
 	uint32_t state = at_load_acquire(&frame->u.object.state);
 
 	do {
 		if (!(state & PAGE_READY) || state & (PAGE_GONE | stable))
+			return false;
+		/* It was dirty when it was looked at, and is being written back by now. */
+		if (!(state & PAGE_DIRTY) && !allowed)
 			return false;
 	} while (!(state & PAGE_DIRTY) &&
 		 !at_cas(&frame->u.object.state, &state, state | PAGE_DIRTY));
@@ -107,6 +112,7 @@ int page_mkwrite(struct quire_object *object, uint64_t index)
 {
 	struct cache_slot slot;
 	struct frame *frame;
+	bool asked = false;
 	int error = 0;
 
 	section_enter();
@@ -116,12 +122,14 @@ int page_mkwrite(struct quire_object *object, uint64_t index)
 		return 0;
 	if (object->caps & QUIRE_STABLE_WRITES)
 		page_wait(frame, PAGE_WRITING);
-	if ((at_load(&frame->u.object.state) & (PAGE_READY | PAGE_DIRTY)) == PAGE_READY)
+	if ((at_load(&frame->u.object.state) & (PAGE_READY | PAGE_DIRTY)) == PAGE_READY) {
 		error = ask_mkwrite(object, index);
+		asked = !error;
+	}
 	section_enter();
 	slot = cache_find(&object->cache, index);
 	if (!error && cache_load(&slot) == frame)
-		page_make_dirty(frame, &slot);
+		page_make_dirty(frame, &slot, asked);
 	frame_put(frame);
 	section_leave();
 	return error;

@@ -171,7 +171,8 @@ static void report(const struct pair *p, const struct result *results)
 	bool kept = keeps_promise(p, &results[QUIRE_SPECULATIVE]) && baselines_share(p, results);
 	char *shared = cells(results, false), *besides = cells(results, true), beside[96];
 
-	snprintf(beside, sizeof(beside), "%s %s", p->second->name, p->beside->name);
+	snprintf(beside, sizeof(beside), "%s %s", p->flags & ITSELF ? "the same" : p->second->name,
+		 p->beside->name);
 	test_case(kept, "%s beside %s", p->first->name, beside);
 	printf("# before, first, later: %s\n# vma-lock and classic also: %s\n", shared, besides);
 	table_add(&speculative_table, p->first->name, beside, shared);
@@ -190,15 +191,17 @@ static void check_pair(const struct pair *p)
 	report(p, results);
 }
 
-/* If there were a shared counter, a first write would break its promise. */
+/* If there were a shared counter, faults would break their promise. */
 static void check_counter(const struct pair *p)
 {
 	const struct conflict counter = { "w/w", "shared_counter" };
 	static struct result result;
 	bool seen = true;
 
-	if (p->first->flags || p->first->kind != QUIRE_KIND_FIRST_WRITE)
-		return; /* one fault is enough */
+	/* Two kinds of faults are enough. */
+	if (p->first->flags ||
+	    (p->first->kind != QUIRE_KIND_FIRST_WRITE && p->first->kind != QUIRE_KIND_OBJECT_READ))
+		return;
 	measure(p, QUIRE_SPECULATIVE, &result);
 	for (unsigned moment = 0; moment < LATER; moment++)
 		seen = seen && has_conflict(&result.at[moment], &counter) &&
@@ -209,66 +212,86 @@ static void check_counter(const struct pair *p)
 
 static unsigned pair_flags(const struct pair *p)
 {
-	unsigned a = p->first->flags, b = p->second->flags, flags = a | b;
+	unsigned a = p->first->flags, b = p->second->flags, flags = a | b | p->beside->flags;
 
 	if (a & b & WRITES)
-		flags |= WRITERS;
-	else if (b & EDITS && p->beside->same_vma)
+		return flags | WRITERS;
+	if (b & EDITS && p->beside->flags & SAME_VMA)
 		flags |= OWN_VMA;
-	return flags | (p->beside->same_leaf ? SAME_LEAF : 0);
+	if (a & SIZES && b & RESIZES)
+		flags |= OWN_SIZE;
+	return flags;
 }
 
-static void all_pairs(void (*check)(const struct pair *))
+static void visit_couple(const struct couple *c, void (*check)(const struct pair *))
 {
-	for (unsigned s = 0; s < second_count; s++) {
-		for (unsigned f = 0; f < fault_count; f++) {
-			struct pair p = { &faults[f], seconds[s].operation, &HOME, seconds[s].place,
-					  0 };
+	struct pair p = { c->first, c->second, c->at, c->beside, 0 };
 
-			p.flags = pair_flags(&p);
+	p.flags = pair_flags(&p);
+	check(&p);
+}
+
+static void visit_group(const struct group *g, void (*check)(const struct pair *))
+{
+	for (unsigned s = 0; s < g->second_count; s++) {
+		for (unsigned f = 0; f < g->fault_count; f++) {
+			const struct operation *second = g->seconds[s].operation;
+			struct pair p = { &g->faults[f], second ? second : &g->faults[f], &HOME,
+					  g->seconds[s].place, 0 };
+
+			p.flags = pair_flags(&p) | (second ? 0 : ITSELF);
 			/* What is only shown, is shown once. */
 			if (is_promised(&p) || f == 0)
 				check(&p);
 		}
 	}
-	for (unsigned w = 0; w < writers_count; w++) {
-		struct pair p = { writers[w].first, writers[w].second, &ELSEWHERE, &ASIDE, 0 };
+}
 
-		p.flags = pair_flags(&p);
-		check(&p);
-	}
+static void all_pairs(void (*check)(const struct pair *))
+{
+	visit_group(&memory, check);
+	visit_group(&objects, check);
+	for (unsigned i = 0; i < couples_count; i++)
+		visit_couple(&couples[i], check);
+	for (unsigned i = 0; i < writers_count; i++)
+		visit_couple(&writers[i], check);
 }
 
 /* --- read-modify-writes --- */
+
+static void check_rmws_of(const struct operation *fault, FILE *table)
+{
+	struct pair p = { fault, &faults[0], &HOME, &ELSEWHERE, 0 };
+	unsigned counts[MODES];
+
+	for (unsigned mode = MODES; mode-- > 0;) {
+		open_pair(&p, (enum quire_mode)mode);
+		perform(0, p.first, p.at, 2, NULL);
+		perform(0, p.first, p.at, 3, &first);
+		counts[mode] = first.rmws;
+		if (mode > 0)
+			explore_close();
+	}
+	fprintf(table, "| %s | %u | ", fault->name, counts[QUIRE_SPECULATIVE]);
+	print_rmws(table, &first);
+	fprintf(table, " | %u | %u | %u | ", counts[QUIRE_VMA_LOCK], counts[QUIRE_CLASSIC],
+		first.port_rmws);
+	print_written(table, &first);
+	fputs(" |\n", table);
+	explore_close();
+	test_case(counts[QUIRE_SPECULATIVE] == fault->rmws, "%s: %u atomic read-modify-writes",
+		  fault->name, fault->rmws);
+}
 
 static void check_rmws(FILE *table)
 {
 	fputs("| fault | `speculative` | on what | `vma-lock` | `classic` | port |"
 	      " lines written |\n|---|---|---|---|---|---|---|\n",
 	      table);
-	for (unsigned f = 0; f < fault_count; f++) {
-		struct pair p = { &faults[f], &faults[0], &HOME, &ELSEWHERE, 0 };
-		unsigned counts[MODES];
-
-		for (unsigned mode = MODES; mode-- > 0;) {
-			open_pair(&p, (enum quire_mode)mode);
-			perform(0, p.first, p.at, 2, NULL);
-			perform(0, p.first, p.at, 3, &first);
-			counts[mode] = first.rmws;
-			if (mode > 0)
-				explore_close();
-		}
-		fprintf(table, "| %s | %u | ", p.first->name, counts[QUIRE_SPECULATIVE]);
-		for (unsigned i = 0; i < first.rmws; i++)
-			fprintf(table, "%s%s", i ? ", " : "", first.rmw_names[i]);
-		fprintf(table, " | %u | %u | %u | ", counts[QUIRE_VMA_LOCK], counts[QUIRE_CLASSIC],
-			first.port_rmws);
-		print_written(table, &first);
-		fputs(" |\n", table);
-		explore_close();
-		test_case(counts[QUIRE_SPECULATIVE] == p.first->rmws,
-			  "%s: %u atomic read-modify-writes", p.first->name, p.first->rmws);
-	}
+	for (unsigned f = 0; f < memory.fault_count; f++)
+		check_rmws_of(&memory.faults[f], table);
+	for (unsigned f = 0; f < objects.fault_count; f++)
+		check_rmws_of(&objects.faults[f], table);
 }
 
 /* --- docs/scaling.md --- */

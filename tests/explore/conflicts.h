@@ -21,7 +21,7 @@ struct line {
 };
 
 #define LINES 2048
-#define RMWS 16
+#define RMWS 24
 
 struct footprint {
 	struct line lines[LINES];
@@ -57,12 +57,13 @@ void find_conflicts(const struct footprint *x, const struct footprint *y,
 bool has_conflict(const struct conflicts *, const struct conflict *);
 void add_conflict(struct conflicts *, const struct conflict *);
 void print_conflicts(FILE *, const struct conflicts *);
-/* The names of the lines that were written. */
+/* What the atomic read-modify-writes were on, and the names of the lines that were written. */
+void print_rmws(FILE *, const struct footprint *);
 void print_written(FILE *, const struct footprint *);
 
 /* --- conflicts_operations.c: what is done --- */
 
-/* What of an operation, or of a pair, there are arguments for: the allow-list goes by these. */
+/* What of an operation, a place or a pair there are arguments for: the allow-list goes by these. */
 enum {
 	FLUSHES = 1 << 0,    /* takes translations away from other CPUs */
 	HOOKS = 1 << 1,	     /* hooks a table */
@@ -70,22 +71,31 @@ enum {
 	LOOKS_UP = 1 << 3,   /* a fault whose CPU does not know the VMA */
 	REFILLS = 1 << 4,    /* its CPU's stock is empty */
 	PERIOD = 1 << 5,     /* begins a grace period */
-	WRITES = 1 << 6,     /* changes the layout or takes pages away */
+	WRITES = 1 << 6,     /* changes the layout, or what an object has, or takes pages away */
 	EDITS = 1 << 7,	     /* replaces the VMA of its place */
 	FORKS = 1 << 8,	     /* write-protects every page of the space */
-	FOREIGN = 1 << 9,    /* in another space */
-	OWN_VMA = 1 << 10,   /* pair: the second replaces the VMA of the first */
-	WRITERS = 1 << 11,   /* pair: both write */
-	SAME_LEAF = 1 << 12, /* pair: both in one leaf */
+	NODES = 1 << 9,	     /* adds nodes to the cache of the object */
+	SIZES = 1 << 10,     /* needs the size of the object */
+	RESIZES = 1 << 11,   /* changes it */
+	FOREIGN = 1 << 12,   /* place: not in this space */
+	SAME_VMA = 1 << 13,  /* place: in the VMA of the first */
+	SAME_LEAF = 1 << 14, /* place: in one leaf with the first */
+	SAME_NODE = 1 << 15, /* place: in one node of the cache with the first */
+	SAME_PAGE = 1 << 16, /* place: the same pages of the object */
+	OWN_VMA = 1 << 17,   /* pair: the second replaces the VMA of the first */
+	OWN_SIZE = 1 << 18,  /* pair: the second changes the size that the first needs */
+	WRITERS = 1 << 19,   /* pair: both write */
+	ITSELF = 1 << 20,    /* pair: the second is what the first is, whatever that is */
 };
 
 struct place {
 	const char *name;
 	uint64_t base;
-	bool same_vma, same_leaf; /* as the fault, which is at HOME */
+	unsigned flags;
 };
 
-#define TURNS 5 /* times that an operation can be run in one world */
+#define LEAVES 32 /* of the VMA that has HOME, and of the one ELSEWHERE */
+#define TURNS 5	  /* times that an operation can be run in one world */
 
 struct operation {
 	const char *name;
@@ -100,21 +110,45 @@ struct operation {
 };
 
 struct second {
-	const struct operation *operation;
+	const struct operation *operation; /* NULL: what the first is */
 	const struct place *place;
 };
 
-struct writers {
-	const struct operation *first, *second;
+/* Each of the faults, at HOME, beside each of the seconds. */
+struct group {
+	const struct operation *faults;
+	unsigned fault_count;
+	const struct second *seconds;
+	unsigned second_count;
 };
 
-extern const struct place HOME, ELSEWHERE, ASIDE;
+/* And pairs of their own. */
+struct couple {
+	const struct operation *first;
+	const struct place *at;
+	const struct operation *second;
+	const struct place *beside;
+};
+
+extern const struct place HOME, ELSEWHERE, ASIDE, far_in_home, next_leaf;
 extern const struct operation faults[];
-extern const unsigned fault_count;
-extern const struct second seconds[];
-extern const unsigned second_count;
-extern const struct writers writers[];
+extern const struct operation mmap_over, munmap_one, munmap_page, mprotect_one, mprotect_page;
+extern const struct operation mremap_one, mremap_page;
+extern const struct group memory;
+extern const struct couple writers[];
 extern const unsigned writers_count;
+
+/* What others do with pages; each run's is another. */
+uint64_t page_of(const struct place *, unsigned turn);
+void fault(uint64_t address, enum quire_access);
+/* A second space, which this CPU then runs. */
+void make_space(void);
+
+/* conflicts_objects.c: what is done with objects. */
+extern const struct group objects;
+extern const struct couple couples[];
+extern const unsigned couples_count;
+void prepare_objects(void);
 
 /* The layout that all operations begin with. => CPU 0 */
 void prepare_world(void);

@@ -171,6 +171,22 @@ void print_conflicts(FILE *to, const struct conflicts *conflicts)
 		fputs("–", to);
 }
 
+void print_rmws(FILE *to, const struct footprint *footprint)
+{
+	unsigned count = footprint->rmws < RMWS ? footprint->rmws : RMWS;
+
+	for (unsigned i = 0, next = 0; i < count; i = next) {
+		const char *name = footprint->rmw_names[i];
+
+		while (next < count && strcmp(footprint->rmw_names[next], name) == 0)
+			next++;
+		fputs(i ? ", " : "", to);
+		if (next - i > 1)
+			fprintf(to, "%u × ", next - i);
+		fputs(name, to);
+	}
+}
+
 void print_written(FILE *to, const struct footprint *footprint)
 {
 	struct conflicts written = { .count = 0 };

@@ -30,35 +30,47 @@ struct field {
 	}
 
 static const struct field mm_fields[] = {
-	FIELD(quire_mm, id),
-	FIELD(quire_mm, mode),
-	FIELD(quire_mm, speculation),
-	FIELD(quire_mm, start),
-	FIELD(quire_mm, end),
-	FIELD(quire_mm, stack_gap),
-	FIELD(quire_mm, tables),
-	FIELD(quire_mm, tree),
-	FIELD(quire_mm, tree_lock),
-	FIELD(quire_mm, vmas),
-	FIELD(quire_mm, mapped),
-	FIELD(quire_mm, locked),
-	FIELD(quire_mm, data),
-	FIELD(quire_mm, brk_start),
-	FIELD(quire_mm, brk),
-	FIELD(quire_mm, mmap_top),
-	FIELD(quire_mm, limits),
-	FIELD(quire_mm, lock_future),
-	FIELD(quire_mm, keys),
-	FIELD(quire_mm, ranges),
-	FIELD(quire_mm, lock),
-	FIELD(quire_mm, forking),
-	FIELD(quire_mm, next),
-	FIELD(quire_mm, prev),
-	{ 0 },
+	FIELD(quire_mm, id),	      FIELD(quire_mm, mode),	  FIELD(quire_mm, speculation),
+	FIELD(quire_mm, start),	      FIELD(quire_mm, end),	  FIELD(quire_mm, stack_gap),
+	FIELD(quire_mm, tables),      FIELD(quire_mm, tree),	  FIELD(quire_mm, tree_lock),
+	FIELD(quire_mm, vmas),	      FIELD(quire_mm, mapped),	  FIELD(quire_mm, locked),
+	FIELD(quire_mm, data),	      FIELD(quire_mm, brk_start), FIELD(quire_mm, brk),
+	FIELD(quire_mm, mmap_top),    FIELD(quire_mm, limits),	  FIELD(quire_mm, gone),
+	FIELD(quire_mm, lock_future), FIELD(quire_mm, keys),	  FIELD(quire_mm, ranges),
+	FIELD(quire_mm, lock),	      FIELD(quire_mm, forking),	  FIELD(quire_mm, next),
+	FIELD(quire_mm, prev),	      FIELD(quire_mm, sweeps),	  { 0 },
 };
 static const struct field vma_fields[] = {
-	FIELD(vma, seq), FIELD(vma, start),    FIELD(vma, end),	    FIELD(vma, flags),
-	FIELD(vma, key), FIELD(vma, deferred), FIELD(vma, readers), { 0 },
+	FIELD(vma, seq),      FIELD(vma, start),   FIELD(vma, end),
+	FIELD(vma, flags),    FIELD(vma, key),	   FIELD(vma, mapping),
+	FIELD(vma, deferred), FIELD(vma, readers), { 0 },
+};
+static const struct field mapping_fields[] = {
+	FIELD(mapping, object),	 FIELD(mapping, origin),   FIELD(mapping, mm),
+	FIELD(mapping, sweep),	 FIELD(mapping, busy),	   FIELD(mapping, vmas),
+	FIELD(mapping, order),	 FIELD(mapping, start),	   FIELD(mapping, end),
+	FIELD(mapping, next),	 FIELD(mapping, prev),	   FIELD(mapping, refs),
+	FIELD(mapping, dropped), FIELD(mapping, deferred), { 0 },
+};
+static const struct field object_fields[] = {
+	FIELD(quire_object, ops),
+	FIELD(quire_object, caps),
+	FIELD(quire_object, tracks),
+	FIELD(quire_object, device),
+	FIELD(quire_object, physical),
+	FIELD(quire_object, size),
+	FIELD(quire_object, cache.root),
+	FIELD(quire_object, cache.limit),
+	{ "shape", offsetof(struct quire_object, cache.lock), sizeof(struct spinlock) },
+	FIELD(quire_object, private_data),
+	FIELD(quire_object, refs),
+	FIELD(quire_object, io),
+	FIELD(quire_object, requests),
+	FIELD(quire_object, lock),
+	FIELD(quire_object, first),
+	FIELD(quire_object, next),
+	FIELD(quire_object, deferred),
+	{ 0 },
 };
 static const struct field table_fields[] = {
 	FIELD(frame, refs),	      FIELD(frame, kind),
@@ -71,6 +83,13 @@ static const struct field table_fields[] = {
 static const struct field page_fields[] = {
 	FIELD(frame, refs),
 	FIELD(frame, u.page.lock),
+	{ 0 },
+};
+static const struct field object_page_fields[] = {
+	FIELD(frame, refs),
+	FIELD(frame, u.object.state),
+	FIELD(frame, u.object.object),
+	FIELD(frame, u.object.index),
 	{ 0 },
 };
 static const struct field grace_fields[] = {
@@ -106,7 +125,10 @@ static long element(uintptr_t address, const void *array, size_t size, size_t co
 
 static bool name_cpu(char *name, uintptr_t address)
 {
-	const struct slab *const slabs[] = { &vma_slab, &tree_slab, &rmap_slab, &mm_slab };
+	const struct slab *const slabs[] = {
+		&vma_slab,     &tree_slab,   &rmap_slab,  &mm_slab,
+		&mapping_slab, &object_slab, &cache_slab, &pages_slab
+	};
 	const size_t mailbox = offsetof(struct soft_cpu, public.request);
 	const unsigned cpus = machine_cpus();
 	const char *what = NULL;
@@ -120,7 +142,7 @@ static bool name_cpu(char *name, uintptr_t address)
 		       : offset < offsetof(struct soft_cpu, answered) ? "mailbox"
 								      : "answers";
 	}
-	for (unsigned i = 0; i < 4 && !what; i++) {
+	for (unsigned i = 0; i < sizeof(slabs) / sizeof(slabs[0]) && !what; i++) {
 		cpu = element(address, slabs[i]->magazines, sizeof(struct slab_magazine), cpus);
 		if (cpu >= 0)
 			what = "magazine";
@@ -159,6 +181,13 @@ static void name_small_object(char *name, const struct frame *frame, uintptr_t a
 		bool retired = at_load(&((struct vma *)object)->seq) == VMA_RETIRED;
 
 		put(name, retired ? "retired vma" : "vma", vma_fields, offset);
+	} else if (slab == &mapping_slab) {
+		put(name, "mapping", mapping_fields, offset);
+	} else if (slab == &object_slab) {
+		put(name, "object", object_fields, offset);
+	} else if (slab == &cache_slab) {
+		/* Its first line is what there is to know of it. */
+		put(name, offset < CACHE_LINE ? "cache node" : "cache slots", no_fields, offset);
 	} else {
 		put(name, slab->name, no_fields, offset);
 	}
@@ -188,6 +217,10 @@ static bool name_frame(char *name, uintptr_t address)
 			put(name, "descriptor of small objects", no_fields, 0);
 		else
 			name_small_object(name, frame, address);
+		break;
+	case FRAME_OBJECT:
+		put(name, descriptor ? "object page" : "bytes of an object page",
+		    descriptor ? object_page_fields : no_fields, offset);
 		break;
 	default:
 		put(name, descriptor ? "frame" : "page",

@@ -18,24 +18,23 @@
 #include "space/machine.h"
 #include "space/mm.h"
 
-#define LEAVES 32
 #define LAST_PAGE 64 /* of the runs, in a place */
 #define KNOWN (A + 100 * LEAF)
 #define MANY (1u << 4)
 
-const struct place HOME = { "", A, true, true };
-static const struct place same_leaf = { "in the same leaf", A + 256 * PAGE, true, true };
-static const struct place next_leaf = { "in the next leaf", A + 7 * LEAF, true, false };
-static const struct place far_in_home = { "in the same VMA", A + 16 * LEAF, true, false };
-const struct place ASIDE = { "(disjoint)", A + 16 * LEAF, false, false };
-const struct place ELSEWHERE = { "elsewhere", A + 64 * LEAF, false, false };
+const struct place HOME = { "", A, SAME_VMA | SAME_LEAF };
+static const struct place same_leaf = { "in the same leaf", A + 256 * PAGE, SAME_VMA | SAME_LEAF };
+const struct place next_leaf = { "in the next leaf", A + 7 * LEAF, SAME_VMA };
+const struct place far_in_home = { "in the same VMA", A + 16 * LEAF, SAME_VMA };
+const struct place ASIDE = { "(disjoint)", A + 16 * LEAF, 0 };
+const struct place ELSEWHERE = { "elsewhere", A + 64 * LEAF, 0 };
 
-static const struct place whole_space = { "of this space", A, false, false };
-static const struct place other = { "in another space", A, false, false };
+static const struct place whole_space = { "of this space", A, 0 };
+static const struct place other = { "in another space", A, FOREIGN };
 
-static struct quire_mm *other_space, *children[TURNS];
+static struct quire_mm *children[TURNS];
 
-static uint64_t page(const struct place *place, unsigned turn)
+uint64_t page_of(const struct place *place, unsigned turn)
 {
 	return place->base + (LAST_PAGE - 2 * turn) * PAGE;
 }
@@ -50,7 +49,7 @@ static uint64_t target(const struct place *place)
 	return place->base + 256 * LEAF;
 }
 
-static void fault(uint64_t address, enum quire_access access)
+void fault(uint64_t address, enum quire_access access)
 {
 	expect_equal(quire_fault(quire_soft_self()->mm, address, access), QUIRE_FAULT_DONE);
 }
@@ -60,7 +59,7 @@ static void touch(const struct place *place)
 {
 	fault(place->base, QUIRE_WRITE);
 	for (unsigned turn = 0; turn < TURNS; turn++)
-		fault(page(place, turn), QUIRE_WRITE);
+		fault(page_of(place, turn), QUIRE_WRITE);
 }
 
 static void touch_leaf(const struct place *place)
@@ -72,12 +71,12 @@ static void touch_leaf(const struct place *place)
 
 static void write_page(const struct place *place, unsigned turn)
 {
-	fault(page(place, turn), QUIRE_WRITE);
+	fault(page_of(place, turn), QUIRE_WRITE);
 }
 
 static void read_page(const struct place *place, unsigned turn)
 {
-	fault(page(place, turn), QUIRE_READ);
+	fault(page_of(place, turn), QUIRE_READ);
 }
 
 static void write_new_leaf(const struct place *place, unsigned turn)
@@ -88,7 +87,7 @@ static void write_new_leaf(const struct place *place, unsigned turn)
 static void read_all(const struct place *place)
 {
 	for (unsigned turn = 0; turn < TURNS; turn++)
-		fault(page(place, turn), QUIRE_READ);
+		fault(page_of(place, turn), QUIRE_READ);
 }
 
 static void share(const struct place *place)
@@ -138,7 +137,6 @@ const struct operation faults[] = {
 	{ "first write (stock empty)", REFILLS, touch_leaf, empty_stock, write_page,
 	  QUIRE_KIND_FIRST_WRITE, 2 },
 };
-const unsigned fault_count = sizeof(faults) / sizeof(faults[0]);
 
 /* --- writers --- */
 
@@ -150,12 +148,12 @@ static void map_anywhere(const struct place *place, unsigned turn)
 
 static void map_page(const struct place *place, unsigned turn)
 {
-	map(page(place, turn), 1, READ_WRITE);
+	map(page_of(place, turn), 1, READ_WRITE);
 }
 
 static void unmap_page(const struct place *place, unsigned turn)
 {
-	unmap(page(place, turn), 1);
+	unmap(page_of(place, turn), 1);
 }
 
 static void touch_leaves(const struct place *place)
@@ -171,12 +169,12 @@ static void unmap_leaf(const struct place *place, unsigned turn)
 
 static void protect_page(const struct place *place, unsigned turn)
 {
-	protect(page(place, turn), 1, QUIRE_PROT_READ);
+	protect(page_of(place, turn), 1, QUIRE_PROT_READ);
 }
 
 static void discard_page(const struct place *place, unsigned turn)
 {
-	expect_equal(quire_madvise(mm, page(place, turn), PAGE, QUIRE_MADV_DONTNEED), 0);
+	expect_equal(quire_madvise(mm, page_of(place, turn), PAGE, QUIRE_MADV_DONTNEED), 0);
 }
 
 /* The target's leaf is there. */
@@ -196,7 +194,7 @@ static void move_page(const struct place *place, unsigned turn)
 {
 	uint64_t to = target(place) + (LAST_PAGE - 2 * turn) * PAGE;
 
-	expect_equal(quire_mremap(mm, page(place, turn), PAGE, PAGE,
+	expect_equal(quire_mremap(mm, page_of(place, turn), PAGE, PAGE,
 				  QUIRE_MREMAP_MAYMOVE | QUIRE_MREMAP_FIXED, to),
 		     to);
 }
@@ -207,12 +205,18 @@ static void fork_space(const struct place *place, unsigned turn)
 	expect_equal(quire_fork(quire_soft_self()->mm, &children[turn]), 0);
 }
 
-static void enter_other_space(const struct place *place)
+void make_space(void)
 {
 	struct quire_mm_config config = { .mode = mm->mode };
+	struct quire_mm *space;
 
-	expect_equal(quire_mm_create(&config, &other_space), 0);
-	run_space(other_space);
+	expect_equal(quire_mm_create(&config, &space), 0);
+	run_space(space);
+}
+
+static void enter_other_space(const struct place *place)
+{
+	make_space();
 	map(place->base, LEAVES * 512, READ_WRITE);
 	touch_leaf(place);
 }
@@ -234,8 +238,8 @@ static void fill_batch(const struct place *place, unsigned turn)
 }
 
 #define WRITER(id, text, more, prepare, before, run)                                               \
-	static const struct operation id = { text, WRITES | (more),  prepare, before,              \
-					     run,  QUIRE_KIND_COUNT, 0 }
+	const struct operation id = { text, WRITES | (more),  prepare, before,                     \
+				      run,  QUIRE_KIND_COUNT, 0 }
 WRITER(mmap_gap, "mmap", 0, NULL, NULL, map_anywhere);
 WRITER(mmap_over, "mmap over a page", EDITS, NULL, NULL, map_page);
 WRITER(munmap_one, "munmap", EDITS, NULL, NULL, unmap_page);
@@ -250,17 +254,17 @@ WRITER(madvise_page, "madvise of a page", FLUSHES, touch, NULL, discard_page);
 WRITER(mremap_one, "mremap", EDITS, touch_target, NULL, move_page);
 WRITER(mremap_page, "mremap of a page", EDITS | FLUSHES, touch_both, NULL, move_page);
 WRITER(fork_this, "fork", FORKS | FLUSHES, NULL, NULL, fork_space);
-WRITER(fork_other, "fork", FOREIGN, enter_other_space, NULL, fork_space);
+WRITER(fork_other, "fork", 0, enter_other_space, NULL, fork_space);
 
 static const struct operation fault_other = {
-	"first write", FOREIGN, enter_other_space, NULL, write_page, QUIRE_KIND_FIRST_WRITE, 1
+	"first write", 0, enter_other_space, NULL, write_page, QUIRE_KIND_FIRST_WRITE, 1
 };
 
 #define FIRST_WRITE (&faults[0])
 #define NEW_LEAF (&faults[6])
 #define STOCK_EMPTY (&faults[8])
 
-const struct second seconds[] = {
+static const struct second seconds[] = {
 	{ FIRST_WRITE, &next_leaf },	  { FIRST_WRITE, &far_in_home },
 	{ FIRST_WRITE, &ELSEWHERE },	  { &fault_other, &other },
 	{ FIRST_WRITE, &same_leaf },	  { NEW_LEAF, &far_in_home },
@@ -278,15 +282,24 @@ const struct second seconds[] = {
 	{ &mremap_page, &far_in_home },	  { &munmap_leaf, &far_in_home },
 	{ &fork_this, &whole_space },
 };
-const unsigned second_count = sizeof(seconds) / sizeof(seconds[0]);
+const struct group memory = {
+	faults,
+	sizeof(faults) / sizeof(faults[0]),
+	seconds,
+	sizeof(seconds) / sizeof(seconds[0]),
+};
 
-/* The first at ELSEWHERE, the second ASIDE, which is in the VMA of HOME. */
-const struct writers writers[] = {
-	{ &mmap_gap, &munmap_one },	  { &mmap_gap, &mmap_gap },
-	{ &mprotect_one, &mprotect_one }, { &munmap_one, &munmap_one },
-	{ &munmap_page, &munmap_page },	  { &mprotect_page, &mprotect_page },
-	{ &madvise_one, &madvise_one },	  { &madvise_page, &madvise_page },
-	{ &mremap_one, &munmap_one },
+/* ASIDE is in the VMA of HOME. */
+#define APART(first, second)                                                                       \
+	{                                                                                          \
+		&(first), &ELSEWHERE, &(second), &ASIDE                                            \
+	}
+const struct couple writers[] = {
+	APART(mmap_gap, munmap_one),	   APART(mmap_gap, mmap_gap),
+	APART(mprotect_one, mprotect_one), APART(munmap_one, munmap_one),
+	APART(munmap_page, munmap_page),   APART(mprotect_page, mprotect_page),
+	APART(madvise_one, madvise_one),   APART(madvise_page, madvise_page),
+	APART(mremap_one, munmap_one),
 };
 const unsigned writers_count = sizeof(writers) / sizeof(writers[0]);
 
@@ -298,11 +311,13 @@ void prepare_world(void)
 	map(ELSEWHERE.base, LEAVES * 512, READ_WRITE);
 	map(KNOWN, 1, READ_WRITE);
 	fault(KNOWN, QUIRE_WRITE);
+	prepare_objects();
 }
 
 void warm_up(void)
 {
-	struct slab *const slabs[] = { &vma_slab, &tree_slab, &rmap_slab, &mm_slab };
+	struct slab *const slabs[] = { &vma_slab,     &tree_slab,  &rmap_slab, &mm_slab,
+				       &mapping_slab, &cache_slab, &pages_slab };
 	struct frame *frames[MANY];
 	void *objects[MANY];
 

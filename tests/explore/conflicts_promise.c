@@ -20,6 +20,7 @@ static struct allowed {
 	unsigned used;
 } allowed[] = {
 	{ FLUSHES, ALWAYS, "w/r r/w w/w", "mailbox", "The shootdown", 0 },
+	{ FLUSHES, ANY, "r/w", "answers", "The shootdown", 0 },
 	{ OWN_VMA, ANY, "r/w", "retired vma.seq", "The look-up after an edit", 0 },
 	{ OWN_VMA, AT(FIRST), "r/w", "vma.seq", "The look-up after an edit", 0 },
 	{ OWN_VMA, AT(FIRST), "r/w", "mm.tree", "The look-up after an edit", 0 },
@@ -33,9 +34,16 @@ static struct allowed {
 	{ PERIOD, AT(FIRST), "w/r", "grace_cpu.seen", "A grace period begins", 0 },
 	{ PERIOD, ANY, "r/w", "mm.tree", "A grace period begins", 0 },
 	{ PERIOD, AT(FIRST), "r/w", "tree node", "A grace period begins", 0 },
+	{ NODES, ALWAYS, "w/w w/r r/w", "cache node", "A node of a cache comes or goes", 0 },
+	{ NODES, ALWAYS, "w/w", "object.shape", "A node of a cache comes or goes", 0 },
+	{ SAME_NODE, ALWAYS, "w/w w/r r/w", "cache node", "Two leaves, one node of a cache", 0 },
+	{ SAME_PAGE, ALWAYS, "w/w", "object page", "One page in two spaces", 0 },
+	{ OWN_SIZE, ANY, "r/w", "object.size", "The object's size", 0 },
+	{ OWN_SIZE, ANY, "r/w", "object.limit", "The object's size", 0 },
 	{ WRITERS, ANY, "w/w", "mm.tree", "Two writers", 0 },
 	{ WRITERS, ANY, "w/w", "mm.tree_lock", "Two writers", 0 },
 	{ WRITERS, ANY, "w/w", "mm.ranges", "Two writers", 0 },
+	{ WRITERS, ANY, "w/w", "mm.gone", "Two writers", 0 },
 	{ WRITERS, ANY, "w/r r/w w/w", "tree node", "Two writers", 0 },
 	{ WRITERS, ANY, "r/w", "vma", "Two writers", 0 },
 	{ WRITERS, ANY, "r/w w/w", "retired vma", "Two writers", 0 },
@@ -96,7 +104,7 @@ bool baselines_share(const struct pair *p, const struct result *results)
 
 	if (same_space && !has_conflict(&results[QUIRE_CLASSIC].all, &space))
 		return false;
-	return !same_space || p->flags & WRITES || !p->beside->same_vma ||
+	return !same_space || p->flags & WRITES || !(p->flags & SAME_VMA) ||
 	       has_conflict(&results[QUIRE_VMA_LOCK].all, &vma);
 }
 
