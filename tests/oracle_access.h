@@ -13,6 +13,11 @@ struct outcome {
 	uint64_t value, address;
 };
 
+static inline bool outcome_same(const struct outcome *a, const struct outcome *b)
+{
+	return a->verdict == b->verdict && a->value == b->value && a->address == b->address;
+}
+
 struct access {
 	enum quire_access kind;
 	uint64_t address;

@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <quire/posix.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #define CONTENTS 5
 #define CONTENT_PAGES 24 /* files have up to so many */
@@ -168,6 +169,14 @@ static inline bool contents_begin(void)
 	snprintf(contents_directory, sizeof(contents_directory), "%s/quire-contents-XXXXXX",
 		 temporary ? temporary : "/tmp");
 	return mkdtemp(contents_directory) != NULL;
+}
+
+/* Files there can be mapped to be executed, as memory always can. */
+static inline bool contents_executable(void)
+{
+	struct statvfs stat;
+
+	return statvfs(contents_directory, &stat) == 0 && !(stat.f_flag & ST_NOEXEC);
 }
 
 static inline void contents_end(void)

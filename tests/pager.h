@@ -54,12 +54,12 @@ enum operation {
 struct pager {
 	struct quire_object *object;
 	_Atomic unsigned calls[OPERATIONS];
-	_Atomic unsigned times[OPERATIONS]; /* so many calls from now on answer ... */
-	int answers[OPERATIONS];	    /* ... so; 0 afterwards */
-	bool in_section;		    /* where the last page_mkwrite was called */
-	bool whole;			    /* may not be split */
-	struct quire_mapping_info opened;   /* the last one */
-	struct quire_pages *waiting;	    /* what was last answered with QUIRE_WAIT */
+	_Atomic unsigned times[OPERATIONS];  /* so many calls from now on answer ... */
+	int answers[OPERATIONS];	     /* ... so; 0 afterwards */
+	bool in_section;		     /* where the last page_mkwrite was called */
+	bool whole;			     /* may not be split */
+	struct quire_mapping_info opened;    /* the last one */
+	struct quire_pages *_Atomic waiting; /* what was answered with QUIRE_WAIT */
 	unsigned char kept[KEPT_PAGES][PAGE_SIZE];
 };
 
@@ -106,7 +106,9 @@ static int pager_fault(struct quire_object *object, struct quire_pages *pages)
 
 	if (!error)
 		pager_fill(pages);
-	p->waiting = pages;
+	/* Release: pairs with the test's acquire load. */
+	if (error == QUIRE_WAIT)
+		at_store_release(&p->waiting, pages);
 	return error;
 }
 
@@ -130,7 +132,9 @@ static int pager_write(struct quire_object *object, struct quire_pages *pages)
 		memcpy(p->kept[pages->index + at / PAGE_SIZE], pages->bytes[at / PAGE_SIZE],
 		       left < PAGE_SIZE ? left : PAGE_SIZE);
 	}
-	p->waiting = pages;
+	/* Release: pairs with the test's acquire load. */
+	if (error == QUIRE_WAIT)
+		at_store_release(&p->waiting, pages);
 	return error;
 }
 

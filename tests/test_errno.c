@@ -560,7 +560,7 @@ static void every_row(enum quire_mode mode)
 	quire_soft_switch(cpu, mm);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		execute(&rows[i], layout, mm);
-	for (unsigned memory = 0; memory < 2; memory++) {
+	for (unsigned memory = contents_executable() ? 0 : 1; memory < 2; memory++) {
 		create_file(memory);
 		for (size_t i = 0; i < sizeof(file_rows) / sizeof(file_rows[0]); i++)
 			execute(&file_rows[i], file_layout, mm);

@@ -365,13 +365,13 @@ static void end(struct writer *w)
 	assert_true(at_load(&w->done));
 }
 
-/* Until the operation has been called so often. */
-static void await(const struct pager *p, enum operation op, unsigned times)
+/* What an operation has answered with QUIRE_WAIT. */
+static struct quire_pages *await_request(const struct pager *p)
 {
-	for (unsigned i = 0; i < 10000 && calls(p, op) < times; i++)
+	for (unsigned i = 0; i < 10000 && !at_load(&p->waiting); i++)
 		give_time(1);
-	assert_true(calls(p, op) >= times);
-	give_time(1); /* and has answered */
+	assert_non_null(at_load(&p->waiting));
+	return at_load_acquire(&p->waiting); /* pairs with the operation's store */
 }
 
 /* A write-back that goes on while somebody writes to the page. */
@@ -379,6 +379,7 @@ static void write_during_writeback(unsigned caps, bool waits)
 {
 	struct pager *usual = pager, *p = pager_new(&pager_ops, caps, PAGES(8));
 	struct writer syncing, writing;
+	struct quire_pages *pages;
 
 	pager = p;
 	map(0, 8, RW, SHARED, p->object, 0);
@@ -386,7 +387,7 @@ static void write_during_writeback(unsigned caps, bool waits)
 	look();
 	let_answer(p, OP_WRITE, QUIRE_WAIT, 1);
 	begin(&syncing, 1, sync_main, 0);
-	await(p, OP_WRITE, 1);
+	pages = await_request(p);
 	assert_int_equal(rights_at(AT(0)), RIGHT_READ);
 	assert_int_equal(load(AT(0)), 1);
 	begin(&writing, 2, write_main, AT(0));
@@ -398,8 +399,8 @@ static void write_during_writeback(unsigned caps, bool waits)
 	if (waits) /* it sleeps */
 		assert_true(counted(QUIRE_RETRY_PAGE) < 10);
 	assert_false(at_load(&syncing.done));
-	memcpy(p->kept[0], p->waiting->bytes[0], PAGE_SIZE);
-	quire_pages_done(p->waiting, 0);
+	memcpy(p->kept[0], pages->bytes[0], PAGE_SIZE);
+	quire_pages_done(pages, 0);
 	end(&writing);
 	end(&syncing);
 	assert_int_equal(kept(p, 0), 1);
@@ -881,7 +882,7 @@ static void slow_pager(void **state)
 	map(0, 8, RW, SHARED, pager->object, 0);
 	let_answer(pager, OP_FAULT, QUIRE_WAIT, 1);
 	begin(&waiting, 1, write_main, AT(0));
-	await(pager, OP_FAULT, 1);
+	pages = await_request(pager);
 	begin(&second, 2, write_main, AT(0) + 8);
 	give_time(50);
 	assert_false(at_load(&waiting.done) || at_load(&second.done));
@@ -890,7 +891,6 @@ static void slow_pager(void **state)
 			 QUIRE_FAULT_WAIT);
 	assert_int_equal(quire_mprotect(mm, AT(0), PAGES(8), R), 0);
 	assert_int_equal(quire_mprotect(mm, AT(0), PAGES(8), RW), 0);
-	pages = pager->waiting;
 	assert_int_equal(pages->index, 0);
 	pager_fill(pages);
 	quire_pages_done(pages, 0);
@@ -904,6 +904,7 @@ static void slow_pager(void **state)
 static void unmapped_meanwhile(void **state)
 {
 	struct pager *usual = pager, *p = pager_new(&pager_ops, ALL_CAPS, PAGES(8));
+	struct quire_pages *pages;
 	struct writer waiting;
 
 	(void)state;
@@ -912,13 +913,13 @@ static void unmapped_meanwhile(void **state)
 	quire_object_put(p->object);
 	let_answer(p, OP_FAULT, QUIRE_WAIT, 1);
 	begin(&waiting, 1, write_main, AT(0));
-	await(p, OP_FAULT, 1);
+	pages = await_request(p);
 	/* Something else is mapped there by the time the fault begins anew. */
 	map(0, 8, RW, SHARED, usual->object, 8);
 	assert_int_equal(calls(p, OP_CLOSE), 1);
 	assert_int_equal(calls(p, OP_RELEASE), 0);
-	pager_fill(p->waiting);
-	quire_pages_done(p->waiting, 0);
+	pager_fill(pages);
+	quire_pages_done(pages, 0);
 	end(&waiting);
 	assert_int_equal(load(AT(0)), kept_value(8));
 	pager_end(p);

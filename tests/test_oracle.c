@@ -536,10 +536,8 @@ static void step_fork(void)
 			       (int)linux_view->stores[i].verdict,
 			       (int)quire_view.stores[i].verdict);
 	for (unsigned p = 0; p < VIEW_PAGES; p++)
-		if (memcmp(&linux_view->before[p], &quire_view.before[p], sizeof(struct outcome)) !=
-			    0 ||
-		    memcmp(&linux_view->after[p], &quire_view.after[p], sizeof(struct outcome)) !=
-			    0)
+		if (!outcome_same(&linux_view->before[p], &quire_view.before[p]) ||
+		    !outcome_same(&linux_view->after[p], &quire_view.after[p]))
 			differ("page %d in the child: Linux %d %#llx, then %d %#llx; "
 			       "Quire %d %#llx, then %d %#llx",
 			       (int)p - 4, (int)linux_view->before[p].verdict,

@@ -1051,6 +1051,10 @@ static void device(void **state)
 	assert_int_equal(quire_device_create(end + PAGE_SIZE, 0, NULL, &object), -QUIRE_EINVAL);
 	assert_int_equal(quire_device_create(end - PAGE_SIZE, -PAGE_SIZE, NULL, &object),
 			 -QUIRE_EINVAL);
+	assert_int_equal(quire_device_create(0, PAGE_SIZE, NULL, &object), -QUIRE_EINVAL);
+	assert_int_equal(quire_device_create(frame_pfn(frame_zero) * PAGE_SIZE, PAGE_SIZE, NULL,
+					     &object),
+			 -QUIRE_EINVAL);
 	assert_int_equal(quire_device_create(end - PAGES(2), PAGES(2), NULL, &object), 0);
 	assert_true(object->device);
 	assert_false(object->tracks);
@@ -1086,9 +1090,11 @@ static int make_shared(struct quire_object **out)
 	return quire_shared_create(100, NULL, out);
 }
 
+#define DEVICE (1ull << 40) /* far from the machine's memory */
+
 static int make_device(struct quire_object **out)
 {
-	return quire_device_create(0, PAGE_SIZE, NULL, out);
+	return quire_device_create(DEVICE, PAGE_SIZE, NULL, out);
 }
 
 /* An error, nothing is left, and the store is not closed. */

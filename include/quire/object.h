@@ -298,7 +298,7 @@ int quire_shared_create(uint64_t size, const struct quire_object_config *config,
 /*
  * A range of physical memory that is not Quire's to count, both page-aligned: its frames are never
  * referenced, copied nor freed. It can be mapped shared, and private if it is not writable.
- * -QUIRE_EINVAL: alignment, or beyond 2^52. Does not block.
+ * -QUIRE_EINVAL: alignment, beyond 2^52, or memory that quire_init was given. Does not block.
  */
 int quire_device_create(uint64_t physical, uint64_t size, const struct quire_object_config *config,
 			struct quire_object **out);

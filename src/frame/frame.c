@@ -21,6 +21,7 @@
 
 struct frame *frame_table;
 uint64_t frame_first, frame_count, frame_total;
+static uint64_t kept_first, kept_end; /* what frame_init keeps for Quire itself: numbers */
 struct frame *frame_zero;
 struct pool pools[MAX_NODES];
 struct stock *stocks;
@@ -217,6 +218,8 @@ static int carve(uint64_t first, uint64_t *last, unsigned cpus, uint64_t reserve
 	bytes = round_up(PAGE_SIZE + reserve + stock_bytes + frame_count * sizeof(struct frame),
 			 PAGE_SIZE);
 	*last -= bytes >> PAGE_SHIFT;
+	kept_first = *last;
+	kept_end = *last + (bytes >> PAGE_SHIFT);
 	memory = port_frame(*last);
 	memset(memory, 0, bytes);
 	*reserved = memory + PAGE_SIZE;
@@ -224,6 +227,19 @@ static int carve(uint64_t first, uint64_t *last, unsigned cpus, uint64_t reserve
 	frame_table = (struct frame *)(void *)(memory + PAGE_SIZE + reserve + stock_bytes);
 	frame_zero = frame_of(*last);
 	return 0;
+}
+
+bool frame_is_ours(uint64_t first, uint64_t end)
+{
+	if (first < kept_end && end > kept_first)
+		return true;
+	if (first < frame_first)
+		first = frame_first;
+	if (end > frame_first + frame_count)
+		end = frame_first + frame_count;
+	while (first < end && frame_of(first)->kind == FRAME_HOLE)
+		first++;
+	return first < end;
 }
 
 int frame_init(const struct quire_memory *ranges, size_t count, unsigned nodes, unsigned cpus,

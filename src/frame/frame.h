@@ -109,6 +109,9 @@ extern struct frame *frame_zero; /* the zero page: FRAME_ZERO, refs 1; set by fr
 int frame_init(const struct quire_memory *ranges, size_t count, unsigned nodes, unsigned cpus,
 	       size_t reserve, void **reserved);
 
+/* Is any of the frames [first, end) memory that frame_init was given? */
+bool frame_is_ours(uint64_t first, uint64_t end);
+
 static inline struct frame *frame_of(uint64_t pfn)
 {
 	return frame_table + (pfn - frame_first);

@@ -44,7 +44,8 @@ int quire_device_create(uint64_t physical, uint64_t size, const struct quire_obj
 	int error;
 
 	if ((physical | size) & PAGE_MASK || physical > PHYSICAL_MAX ||
-	    size > PHYSICAL_MAX - physical)
+	    size > PHYSICAL_MAX - physical ||
+	    frame_is_ours(physical >> PAGE_SHIFT, (physical + size) >> PAGE_SHIFT))
 		return -QUIRE_EINVAL;
 	config.ops = &device_ops;
 	config.size = size;

@@ -171,15 +171,21 @@ static uint64_t write_batch(struct quire_object *object, uint64_t index, uint64_
 	return next;
 }
 
+/* => `io` held; may sleep */
+static void write_all(struct quire_object *object, uint64_t index, uint64_t end, bool wait)
+{
+	while (index < end)
+		index = write_batch(object, index, end, wait);
+	if (wait)
+		object_await_writes(object);
+}
+
 void object_write_back(struct quire_object *object, uint64_t index, uint64_t end, bool wait)
 {
 	if (!object->tracks)
 		return;
 	rwsem_write(&object->io);
-	while (index < end)
-		index = write_batch(object, index, end, wait);
-	if (wait)
-		object_await_writes(object);
+	write_all(object, index, end, wait);
 	rwsem_write_done(&object->io);
 }
 
@@ -187,8 +193,12 @@ int quire_object_sync(struct quire_object *object, uint64_t offset, uint64_t len
 {
 	int error, synced = 0;
 
-	object_write_back(object, offset >> PAGE_SHIFT, object_range_end(offset, length), true);
+	rwsem_write(&object->io);
+	if (object->tracks)
+		write_all(object, offset >> PAGE_SHIFT, object_range_end(offset, length), true);
+	/* Here, so that nobody else is told of what has failed for us. */
 	error = -(int)at_xchg(&object->error, 0u);
+	rwsem_write_done(&object->io);
 	if (object->ops->sync) {
 		struct away away = away_begin();
 

@@ -332,6 +332,42 @@ SCENARIO(H50_neighbour_mapped_over, "a fault enters a neighbour that is being ma
 SCENARIO(H50_neighbour_truncated, "a fault enters a neighbour that is being cut off",
 	 .setup = two_pages, .run = { cut_b, read_a });
 
+/* A mapping of one page, beside which something else is mapped, or was stored. */
+static void one_of_two(void)
+{
+	have_file(&disk_ops, ALL_CAPS);
+	map_object(A, 1, QUIRE_MAP_SHARED, object, 0);
+	map(B, 1, READ_WRITE);
+}
+
+static void read_both(void)
+{
+	read_a();
+	expect_equal(load(B), 0);
+}
+
+static void write_b(void)
+{
+	expect_equal(store(B, 5), DONE);
+}
+
+static void b_is_5(void)
+{
+	expect_equal(load(B), 5);
+}
+
+SCENARIO(H50_neighbour_outside, "a fault beside another mapping", .setup = one_of_two,
+	 .run = { read_both, read_a });
+
+static void private_pages(void)
+{
+	have_file(&disk_ops, ALL_CAPS);
+	map_object(A, 2, QUIRE_MAP_PRIVATE, object, 0);
+}
+
+SCENARIO(H50_neighbour_there, "a fault beside the private copy of a neighbour",
+	 .setup = private_pages, .run = { read_a, write_b }, .check = b_is_5);
+
 /* --- copied --- */
 
 /* A private copy of page 0 at A. */

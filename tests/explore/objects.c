@@ -260,6 +260,26 @@ static void five_everywhere(void)
 SCENARIO(invalidate_write, "a write to a clean page against invalidation", .setup = shown,
 	 .run = { invalidate, write_5 }, .check = five_everywhere);
 
+/* CPU 1 has a translation of the page at D; at A it will be entered anew. */
+static void shown_elsewhere(void)
+{
+	shared();
+	map_object(D, 1, QUIRE_MAP_SHARED, object, 0);
+	as_cpu(1);
+	load(D);
+}
+
+static void write_here_read_there(void)
+{
+	expect_equal(store(A, 5), DONE);
+	expect_equal(load(D), 5);
+}
+
+/* The old page is in no mapping any more when a new one comes to its place. */
+SCENARIO(invalidate_two_places, "invalidation against a write here and a read there",
+	 .setup = shown_elsewhere, .run = { invalidate, write_here_read_there },
+	 .check = five_everywhere);
+
 static void copy_stays(void)
 {
 	expect_equal(load(A), 5);

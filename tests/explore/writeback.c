@@ -8,7 +8,7 @@
  *     W   lock the leaf ─ DIRTY on ─ mark on ─ entry that allows writing ─ stores, again and again
  */
 #include "disk.h"
-#include "port.h"
+#include "object/object.h"
 
 #define CAPS (QUIRE_CAN_FAULT | QUIRE_CAN_MKWRITE)
 
@@ -240,6 +240,31 @@ static void write_and_save(void)
 
 SCENARIO(sync_invalidate, "a write and its sync against invalidation", .setup = clean,
 	 .run = { invalidate, write_and_save }, .check = saved_5);
+
+/* A clean page, with a mark too many. */
+static void marked(void)
+{
+	struct cache_slot slot;
+
+	not_entered();
+	section_enter();
+	slot = cache_find(&object->cache, 0);
+	cache_mark(&slot);
+	section_leave();
+}
+
+static void invalidate_and_write(void)
+{
+	invalidate();
+	write_5();
+}
+
+/*
+ *     S   finds the clean page ............................ its mark off
+ *     W                         drops it; another, dirty, is in the slot
+ */
+SCENARIO(sync_slot_reused, "a sync meets a page that makes room for another", .setup = marked,
+	 .run = { sync, invalidate_and_write }, .check = saved_5);
 
 static void reclaim(void)
 {
