@@ -15,7 +15,8 @@
 #define OWNED 4 /* pages of the common file: these are mine, the next ones not */
 #define FORK_STORES 8
 
-static struct quire_mm *mm;
+static struct quire_mm *spaces[2];
+static _Thread_local struct quire_mm *mm; /* the thread's: the same one, or each its own */
 static atomic_bool stop;
 static bool trace; /* each step is told */
 

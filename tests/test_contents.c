@@ -10,8 +10,8 @@
  * N seconds or sequences of each run. A sequence is STEPS steps from fresh files, and its seed
  * makes it again. `alone` compares all that is mapped after each step in every second sequence; in
  * the others only what is touched anyhow, so that first accesses are of all kinds. In `two` a
- * second thread does the same at other addresses of one space; each has its own files, and its own
- * pages of a file they share:
+ * second thread does the same at other addresses, in one space or in a space of its own; each has
+ * its own files, and its own pages of a file they share:
  *
  *     alone   ARENA  [                  64 pages                  ]  files 0, 1, 2
  *     two     UPPER  [ 32 pages, thread 0 ] 8 [ 32 pages, thread 1 ]  files 0; 1, 2; 3, 4
@@ -541,7 +541,8 @@ static void compare_views(const char *when, const struct outcome *l, const struc
 		if (l[p].verdict == q[p].verdict && l[p].address == q[p].address &&
 		    (l[p].value == q[p].value || !own_place(me->base + p * PAGE)))
 			continue;
-		differ("page %u of mine in the child, %s its stores: Linux %d %#llx, Quire %d %#llx",
+		differ("page %u of mine in the child, %s its stores: "
+		       "Linux %d %#llx, Quire %d %#llx",
 		       p, when, (int)l[p].verdict, (unsigned long long)l[p].value,
 		       (int)q[p].verdict, (unsigned long long)q[p].value);
 	}
@@ -674,6 +675,7 @@ static void begin_actor(unsigned number)
 	me->random = (2 * run.seed + number) * 0x9e3779b97f4a7c15u + 1;
 	me->thorough = !run.two && run.seed % 2;
 	me->pages_out = run.seed / 2 % 2;
+	mm = spaces[run.seed / 4 % 2 ? number : 0];
 	me->step = 0;
 	me->what[0] = 0;
 	snprintf(me->log[0], sizeof(me->log[0]), "before the first step");
@@ -767,13 +769,15 @@ static void run_mode(enum quire_mode mode, const char *name, bool two, unsigned 
 	assert_int_equal(quire_soft_init(&config), 0);
 	cpu = quire_soft_attach(0);
 	quire_soft_enter(cpu);
-	mm = oracle_space(mode);
+	for (unsigned i = 0; i < 2; i++)
+		spaces[i] = oracle_space(mode);
 	quire_soft_leave(cpu);
 	quire_soft_detach(cpu);
 	play_sequences();
 	cpu = quire_soft_attach(0);
 	quire_soft_enter(cpu);
-	quire_mm_destroy(mm);
+	for (unsigned i = 0; i < 2; i++)
+		quire_mm_destroy(spaces[i]);
 	quire_barrier(0);
 	quire_memory_stats(&stats);
 	assert_int_equal(stats.deferred, 0);

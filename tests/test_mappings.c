@@ -139,6 +139,7 @@ static void may_not_be_split(void **state)
 
 static void may_not_be_opened(void **state)
 {
+	struct pager *other = pager_new(&pager_ops, ALL_CAPS, PAGES(64));
 	struct quire_mm *child = NULL;
 
 	(void)state;
@@ -178,12 +179,17 @@ static void may_not_be_opened(void **state)
 	assert_int_equal(load(AT(1)), 11);
 	assert_int_equal(rights_at(AT(1)), RIGHT_READ | RIGHT_WRITE);
 	assert_int_equal(calls(pager, OP_OPEN) - calls(pager, OP_CLOSE), 2);
-	/* The second of two is refused: the first is closed again. */
-	map(32, 4, R, SHARED, pager->object, 0);
-	let_answer(pager, OP_OPEN, 0, 1);
+	/* The last of three is refused: the others are closed again. */
+	map(32, 4, R, SHARED, other->object, 0);
+	quire_object_put(other->object);
+	let_answer(other, OP_OPEN, -QUIRE_EPERM, 1);
+	assert_int_equal(quire_fork(mm, &child), -QUIRE_EPERM);
+	assert_int_equal(calls(pager, OP_OPEN) - calls(pager, OP_CLOSE), 2);
+	assert_int_equal(rights_at(AT(1)), RIGHT_READ | RIGHT_WRITE);
 	assert_int_equal(quire_fork(mm, &child), 0);
 	quire_mm_destroy(child);
-	assert_int_equal(calls(pager, OP_OPEN) - calls(pager, OP_CLOSE), 3);
+	unmap(32, 4);
+	pager_end(other);
 }
 
 static void may_not_be_written(void **state)
@@ -576,6 +582,11 @@ static int act_map_over(void)
 	return quire_mmap(mm, AT(0), PAGES(4), R, ANON) == AT(0) ? 0 : -QUIRE_EIO;
 }
 
+static int act_dontneed(void)
+{
+	return quire_madvise(mm, AT(0), PAGE_SIZE, QUIRE_MADV_DONTNEED);
+}
+
 static int act_sync(void)
 {
 	return quire_object_sync(pager->object, 0, UINT64_MAX);
@@ -625,6 +636,37 @@ static void write_before_unmapping(void **state)
 	(void)state;
 	last_write(act_munmap);
 	last_write(act_map_over);
+}
+
+/*
+ * An entry is gone, but a CPU may still have its translation: who cleans the page must wait until
+ * it is dropped. (This CPU is inside and answers nobody until it leaves.)
+ */
+static void write_before_flush(void **state)
+{
+	struct actor zapping, syncing;
+	struct walk walk;
+
+	(void)state;
+	map(0, 4, RW, SHARED, pager->object, 0);
+	store(AT(0), 1);
+	section_enter();
+	assert_int_equal(table_walk(&mm->tables, AT(0), &walk), WALK_LEAF);
+	section_leave();
+	begin(&zapping, 1, act_dontneed);
+	while (at_load(walk.slot) != PTE_NONE)
+		usleep(1000);
+	begin(&syncing, 2, act_sync);
+	usleep(100000);
+	assert_false(at_load(&zapping.done));
+	assert_false(at_load(&syncing.done));
+	store(AT(0), 2);
+	quire_soft_leave(cpu);
+	pthread_join(zapping.thread, NULL);
+	pthread_join(syncing.thread, NULL);
+	quire_soft_enter(cpu);
+	assert_int_equal(kept(pager, 0), 2);
+	assert_int_equal(load(AT(0)), 2);
 }
 
 /* --- what is said of the layout */
@@ -864,6 +906,7 @@ int main(void)
 		MODES(truncation_everywhere),
 		MODES(truncation_of_much),
 		SPECULATIVE(write_before_unmapping),
+		MODES(write_before_flush),
 		MODES(text),
 		MODES(residency),
 		MODES(advice),

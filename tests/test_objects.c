@@ -706,13 +706,11 @@ static uint32_t page_state(struct quire_object *object, uint64_t index)
 	return state;
 }
 
-/* A page that is about to leave: who wants it waits, and is in no flush's way. */
-static void leaving_page(void **state)
+static void fault_leaving_page(void)
 {
 	struct writer removing, writing;
 	struct walk walk;
 
-	(void)state;
 	assert_int_equal(quire_shared_create(PAGES(8), NULL, &pierced), 0);
 	map(0, 8, RW, SHARED, pierced, 0);
 	map(1024, 8, RW, SHARED, pierced, 0); /* in another leaf */
@@ -733,7 +731,17 @@ static void leaving_page(void **state)
 	end(&writing);
 	assert_int_equal(counted(QUIRE_RETRY_WAIT), 1);
 	assert_int_equal(load(AT(0)), 0);
+	assert_int_equal(quire_munmap(mm, AT(0), PAGES(2048)), 0);
 	quire_object_put(pierced);
+}
+
+/* A page that is about to leave: who wants it waits holding nothing that its leaving needs. */
+static void leaving_page(void **state)
+{
+	(void)state;
+	fault_leaving_page();
+	quire_mm_set_speculation(mm, false);
+	fault_leaving_page();
 }
 
 /* --- errors */
@@ -761,6 +769,42 @@ static void read_errors(void **state)
 	assert_int_equal(counted(QUIRE_OOMS), 1);
 	let_answer(pager, OP_FAULT, 0, 0);
 	store(AT(40), 4);
+}
+
+/* A file that is larger than memory: what is read, and written, makes room for what comes. */
+static void more_than_memory(void **state)
+{
+	const uint64_t pages = 2 * MACHINE_MEMORY / PAGE_SIZE;
+	unsigned char *bytes = calloc(pages, PAGE_SIZE);
+	struct quire_object *object;
+
+	(void)state;
+	assert_non_null(bytes);
+	for (uint64_t i = 0; i < pages; i++)
+		memcpy(bytes + PAGES(i) + 8, &i, 8);
+	assert_int_equal(quire_memory_file_create(bytes, PAGES(pages), true, NULL, &object), 0);
+	map(0, pages, RW, SHARED, object, 0);
+	for (uint64_t i = 0; i < pages; i++) {
+		assert_int_equal(load(AT(i) + 8), i);
+		if (i % 4 == 0)
+			store(AT(i), i + 1);
+	}
+	for (uint64_t i = 0; i < pages; i += 4)
+		assert_int_equal(load(AT(i)), i + 1);
+	assert_true(object_stats(object).reclaimed > pages / 2);
+	assert_int_equal(counted(QUIRE_OOMS), 0);
+	/* And for private memory. */
+	assert_int_equal(quire_mmap(mm, AT(pages), PAGES(2000), RW,
+				    QUIRE_MAP_PRIVATE | QUIRE_MAP_ANONYMOUS | QUIRE_MAP_FIXED),
+			 AT(pages));
+	for (uint64_t i = 0; i < 2000; i++)
+		store(AT(pages + i), i);
+	assert_int_equal(counted(QUIRE_OOMS), 0);
+	assert_int_equal(quire_munmap(mm, AT(0), PAGES(pages + 2000)), 0);
+	quire_object_put(object);
+	for (uint64_t i = 0; i < pages; i += 4)
+		assert_memory_equal(bytes + PAGES(i), &(uint64_t){ i + 1 }, 8);
+	free(bytes);
 }
 
 /* --- callers who must not wait */
@@ -930,22 +974,22 @@ int main(void)
 {
 	static enum quire_mode modes[] = { QUIRE_SPECULATIVE, QUIRE_VMA_LOCK, QUIRE_CLASSIC };
 	const struct CMUnitTest tests[] = {
-		MODES(shared_access),	   MODES(private_access),
-		MODES(coherent),	   MODES(shared_memory),
-		MODES(shared_anonymous),   MODES(protection),
-		MODES(protection_keys),	   MODES(asked_once),
-		MODES(sync_of_a_part),	   MODES(asked_outside),
-		MODES(mkwrite_waits),	   MODES(mkwrite_fails),
-		MODES(stable_writes),	   MODES(unstable_writes),
-		MODES(write_errors),	   MODES(around),
-		MODES(around_bounds),	   MODES(not_around),
-		MODES(refusing_object),	   SPECULATIVE(speculation_switch),
-		MODES(beyond_the_end),	   MODES(truncation),
-		MODES(taking_pages_away),  MODES(leaving_page),
-		MODES(read_errors),	   MODES(no_wait),
-		MODES(no_wait_classic),	   MODES(speculative_only),
-		MODES(contradiction),	   MODES(slow_pager),
-		MODES(unmapped_meanwhile),
+		MODES(shared_access),	  MODES(private_access),
+		MODES(coherent),	  MODES(shared_memory),
+		MODES(shared_anonymous),  MODES(protection),
+		MODES(protection_keys),	  MODES(asked_once),
+		MODES(sync_of_a_part),	  MODES(asked_outside),
+		MODES(mkwrite_waits),	  MODES(mkwrite_fails),
+		MODES(stable_writes),	  MODES(unstable_writes),
+		MODES(write_errors),	  MODES(around),
+		MODES(around_bounds),	  MODES(not_around),
+		MODES(refusing_object),	  SPECULATIVE(speculation_switch),
+		MODES(beyond_the_end),	  MODES(truncation),
+		MODES(taking_pages_away), MODES(leaving_page),
+		MODES(read_errors),	  MODES(more_than_memory),
+		MODES(no_wait),		  MODES(no_wait_classic),
+		MODES(speculative_only),  MODES(contradiction),
+		MODES(slow_pager),	  MODES(unmapped_meanwhile),
 	};
 
 	return cmocka_run_group_tests_name("objects", tests, NULL, NULL);

@@ -10,7 +10,8 @@
  * A record is made for each mmap, for the target of each mremap that moves, and for each mapping
  * that a fork copies; before anything can be entered there. VMAs that are split off share it. VMAs
  * with different records of the same object and origin may be merged: the merged one has the record
- * that was made last, with bounds that hold both. It goes with its last VMA.
+ * that was made last, with bounds that hold both. It goes with its last VMA, but not before the
+ * entries there are gone and flushed: a sweep must find them as long as a CPU may write by them.
  *
  * Order. A sweep goes through the records from first to last, new ones come last. An entry that a
  * fork copies or a mremap moves goes from a record to one that was made later; so a sweep that

@@ -82,10 +82,24 @@ static int read_later(struct quire_object *which, struct quire_pages *pages)
 	return QUIRE_WAIT;
 }
 
-static const struct quire_object_ops later_ops = { .fault = read_later, .writepages = disk_write };
+static _Atomic bool completed;
+
+/* Nobody is at the object's pages any more. */
+static void release(struct quire_object *which)
+{
+	(void)which;
+	expect(!at_load(&asking) || at_load(&completed));
+}
+
+static const struct quire_object_ops later_ops = {
+	.fault = read_later,
+	.writepages = disk_write,
+	.release = release,
+};
 
 static void later(void)
 {
+	at_store(&completed, false);
 	make(&later_ops, QUIRE_CAN_FAULT, 1);
 }
 
@@ -101,6 +115,7 @@ static void complete(int error)
 {
 	wait_until_asked();
 	disk_read(object, asked);
+	at_store(&completed, true);
 	quire_pages_done(asked, error);
 }
 

@@ -18,6 +18,13 @@
 #include <quire/types.h>
 #include <string.h>
 
+/* Each page of the object goes and comes at a moment of its own. */
+struct content {
+	uint8_t there, value;
+	/* Taken away by the call under way, which was `old`. */
+	uint8_t taken, old;
+};
+
 /* Bytes throughout, so that equal states are equal as memory. */
 struct state {
 	struct linear_page now[LINEAR_PAGES];
@@ -27,6 +34,9 @@ struct state {
 	 */
 	uint8_t lagging[LINEAR_PAGES], moved[LINEAR_PAGES];
 	struct linear_page old[LINEAR_PAGES];
+	struct content object[LINEAR_OBJECT];
+	/* CPUs that may still use, at this address, a page that was taken from the object. */
+	uint8_t stale[LINEAR_PAGES];
 	uint8_t todo[LINEAR_OPERATIONS]; /* pages still to be done by a writer that has begun */
 	uint8_t begun[LINEAR_OPERATIONS], ended[LINEAR_OPERATIONS];
 };
@@ -78,9 +88,16 @@ static bool is_access(const struct linear_operation *o)
 	return o->kind == LINEAR_LOAD || o->kind == LINEAR_STORE;
 }
 
+static bool takes(const struct linear_operation *o)
+{
+	return o->kind == LINEAR_TRUNCATE || o->kind == LINEAR_HOLE;
+}
+
 /* The pages that a writer has locked, as bits. */
 static unsigned range_of(const struct linear_operation *o)
 {
+	if (o->kind >= LINEAR_TRUNCATE)
+		return 0;
 	unsigned range = ((1u << o->pages) - 1) << o->page;
 
 	if (o->kind == LINEAR_FORK)
@@ -98,16 +115,31 @@ static unsigned mapped_in(const struct state *s, unsigned range)
 
 static bool same_page(const struct linear_page *a, const struct linear_page *b)
 {
-	return a->mapped == b->mapped && a->prot == b->prot && a->value == b->value;
+	return a->mapped == b->mapped && a->prot == b->prot && a->value == b->value &&
+	       a->shows == b->shows;
 }
 
 /* The source lies in one VMA: what is adjacent and equal is one. */
 static bool movable(const struct state *s, const struct linear_operation *o)
 {
-	for (unsigned p = o->page; p < o->page + o->pages; p++)
-		if (!s->now[p].mapped || s->now[p].prot != s->now[o->page].prot)
+	const struct linear_page *first = &s->now[o->page];
+
+	for (unsigned i = 0; i < o->pages; i++)
+		if (!first[i].mapped || first[i].prot != first->prot ||
+		    first[i].shows != (first->shows ? first->shows + i : 0))
 			return false;
 	return true;
+}
+
+/* The pages of the object that come or go, as bits. */
+static unsigned resized(const struct state *s, const struct linear_operation *o)
+{
+	unsigned changed = 0;
+
+	for (unsigned i = 0; i < LINEAR_OBJECT; i++)
+		if (s->object[i].there != (i < o->pages))
+			changed |= 1u << i;
+	return changed;
 }
 
 /* What the call returns, and as bits the pages that it changes. */
@@ -130,6 +162,15 @@ static int decide(const struct state *s, const struct linear_operation *o, unsig
 			return 0;
 		*todo = 0;
 		return -QUIRE_EFAULT;
+	case LINEAR_TRUNCATE:
+		*todo = resized(s, o);
+		return 0;
+	case LINEAR_HOLE:
+		*todo = 1u << o->page;
+		return 0;
+	case LINEAR_DROP:
+		/* It may have met pages that are in use. */
+		return o->result == -QUIRE_EBUSY ? o->result : 0;
 	default:
 		return 0;
 	}
@@ -140,15 +181,6 @@ static int refusal(const struct linear_page *page, uint8_t needed)
 	if (!page->mapped)
 		return LINEAR_MAPERR;
 	return page->prot & needed ? 0 : LINEAR_ACCERR;
-}
-
-/* Is this what the access returns that finds this page? */
-static bool fits(const struct linear_page *page, const struct linear_operation *o)
-{
-	bool store = o->kind == LINEAR_STORE;
-	int refused = refusal(page, store ? QUIRE_PROT_WRITE : QUIRE_PROT_READ);
-
-	return o->result == (refused || store ? refused : page->value);
 }
 
 /* A store that is not refused. */
@@ -162,10 +194,74 @@ static struct linear_page *old_page(struct state *s, const struct linear_operati
 {
 	unsigned moved = s->moved[o->page];
 
-	/* Who is refused has looked the address up: it sees what is there now. */
-	if (!(s->lagging[o->page] & 1u << o->cpu) || o->result < 0)
+	if (!(s->lagging[o->page] & 1u << o->cpu))
 		return NULL;
 	return moved ? &s->now[moved - 1] : &s->old[o->page];
+}
+
+/*
+ * What an access may find, from what is longest gone to what is there now: the page at its address,
+ * and if that shows one of the object, the content.
+ */
+enum view { OLD_PAGE_OLD_CONTENT, OLD_PAGE, OLD_CONTENT, NOW, VIEWS };
+
+struct found {
+	const struct linear_page *page; /* NULL: there is no such view */
+	uint8_t *content;		/* NULL: beyond the end of the object */
+};
+
+static struct found look(struct state *s, const struct linear_operation *o, enum view view)
+{
+	bool old = view == OLD_PAGE || view == OLD_PAGE_OLD_CONTENT;
+	bool taken = view == OLD_CONTENT || view == OLD_PAGE_OLD_CONTENT;
+	struct linear_page *page = old ? old_page(s, o) : &s->now[o->page];
+	struct content *shown = page && page->shows ? &s->object[page->shows - 1] : NULL;
+
+	/* Who is refused has looked the address up: it sees what is there now. */
+	if (!page || (view != NOW && o->result < 0) ||
+	    (taken && !(shown && shown->taken && s->stale[o->page] & 1u << o->cpu)))
+		return (struct found){ NULL, NULL };
+	if (taken)
+		return (struct found){ page, &shown->old };
+	if (shown)
+		return (struct found){ page, shown->there ? &shown->value : NULL };
+	return (struct found){ page, &page->value };
+}
+
+/* Is this what the access returns that finds this? */
+static bool fits(const struct found *found, const struct linear_operation *o)
+{
+	bool store = o->kind == LINEAR_STORE;
+	int refused = refusal(found->page, store ? QUIRE_PROT_WRITE : QUIRE_PROT_READ);
+
+	if (!refused && !found->content)
+		refused = LINEAR_BUS;
+	return o->result == (refused || store ? refused : *found->content);
+}
+
+/* A page of the object goes: who may have a translation of it, by any address? */
+static void take(struct state *s, unsigned i, bool there)
+{
+	struct content *content = &s->object[i];
+
+	for (unsigned p = 0; content->there && p < LINEAR_PAGES; p++) {
+		unsigned moved = s->moved[p];
+
+		if (s->now[p].shows == i + 1)
+			s->stale[p] = 0xff;
+		if (moved ? s->now[moved - 1].shows == i + 1 : s->old[p].shows == i + 1)
+			s->stale[p] |= s->lagging[p];
+	}
+	*content = (struct content){ there, 0, content->there, content->value };
+}
+
+static void move_page(struct state *s, unsigned from, unsigned to)
+{
+	s->moved[from] = (uint8_t)(to + 1);
+	s->lagging[from] = 0xff;
+	s->stale[to] |= s->stale[from];
+	s->now[to] = s->now[from];
+	memset(&s->now[from], 0, sizeof(s->now[from]));
 }
 
 static void do_page(struct state *s, const struct linear_operation *o, unsigned p)
@@ -177,7 +273,8 @@ static void do_page(struct state *s, const struct linear_operation *o, unsigned 
 		memset(now, 0, sizeof(*now));
 		break;
 	case LINEAR_MMAP:
-		*now = (struct linear_page){ 1, o->prot, 0 };
+		*now = (struct linear_page){ .mapped = 1, .prot = o->prot };
+		now->shows = o->shows ? (uint8_t)(o->shows + p - o->page) : 0;
 		break;
 	case LINEAR_MPROTECT:
 		now->prot = o->prot;
@@ -188,10 +285,13 @@ static void do_page(struct state *s, const struct linear_operation *o, unsigned 
 		now->value = 0;
 		break;
 	case LINEAR_MREMAP:
-		s->moved[p] = (uint8_t)(p - o->page + o->target + 1);
-		s->lagging[p] = 0xff;
-		s->now[s->moved[p] - 1] = *now;
-		memset(now, 0, sizeof(*now));
+		move_page(s, p, p - o->page + o->target);
+		break;
+	case LINEAR_TRUNCATE:
+		take(s, p, p < o->pages);
+		break;
+	case LINEAR_HOLE:
+		take(s, p, s->object[p].there);
 		break;
 	default:
 		break;
@@ -227,6 +327,21 @@ static void end(struct state *s, unsigned i)
 		s->lagging[p] = s->moved[p] = 0;
 		memset(&s->old[p], 0, sizeof(s->old[p]));
 	}
+	if (!takes(o))
+		return;
+	memset(s->stale, 0, sizeof(s->stale));
+	for (unsigned p = 0; p < LINEAR_OBJECT; p++)
+		s->object[p].taken = s->object[p].old = 0;
+}
+
+/* The view that is longest gone: to use it changes nothing but content. */
+static struct found first_view(struct state *s, const struct linear_operation *o)
+{
+	struct found found = { NULL, NULL };
+
+	for (unsigned view = 0; !found.page; view++)
+		found = look(s, o, (enum view)view);
+	return found;
 }
 
 /* Takes a step of this operation that changes no page, if there is one. */
@@ -236,9 +351,9 @@ static bool easy_step(struct state *s, unsigned i)
 	uint8_t left = s->todo[i];
 
 	if (is_access(o)) {
-		const struct linear_page *old = old_page(s, o);
+		struct found found = first_view(s, o);
 
-		if (changes(o) || !fits(old ? old : &s->now[o->page], o))
+		if (changes(o) || !fits(&found, o))
 			return false;
 		s->ended[i] = 1;
 		return true;
@@ -250,7 +365,7 @@ static bool easy_step(struct state *s, unsigned i)
 			s->todo[i] &= (uint8_t) ~(1u << p);
 	if (s->todo[i])
 		return s->todo[i] != left;
-	if (leaves_old_pages(o))
+	if (leaves_old_pages(o) || takes(o))
 		return false; /* its end changes what lagging CPUs see */
 	end(s, i);
 	return true;
@@ -267,26 +382,31 @@ static void easy_steps(struct state *s)
 	}
 }
 
-static bool try_access(struct state s, unsigned i)
+static bool try_view(struct state s, unsigned i, enum view view)
 {
 	const struct linear_operation *o = &history->operations[i];
-	struct linear_page *now = &s.now[o->page];
-	struct state lagging = s;
-	struct linear_page *old = old_page(&lagging, o);
+	struct found found = look(&s, o, view);
 
-	if (old && changes(o) && fits(old, o)) {
-		old->value = o->value;
-		lagging.ended[i] = 1;
-		if (search(lagging))
-			return true;
-	}
-	if (!fits(now, o))
+	if (!found.page || !fits(&found, o))
 		return false;
-	s.lagging[o->page] &= (uint8_t) ~(1u << o->cpu);
+	/* Who has seen what is there now does not go back. */
+	if (view == NOW || view == OLD_CONTENT)
+		s.lagging[o->page] &= (uint8_t) ~(1u << o->cpu);
+	if (view == NOW || view == OLD_PAGE)
+		s.stale[o->page] &= (uint8_t) ~(1u << o->cpu);
 	if (changes(o))
-		now->value = o->value;
+		*found.content = o->value;
 	s.ended[i] = 1;
 	return search(s);
+}
+
+static bool try_access(const struct state *s, unsigned i)
+{
+	bool found = false;
+
+	for (unsigned view = 0; !found && view < VIEWS; view++)
+		found = try_view(*s, i, (enum view)view);
+	return found;
 }
 
 static bool may_begin(const struct state *s, unsigned i)
@@ -296,7 +416,11 @@ static bool may_begin(const struct state *s, unsigned i)
 	for (unsigned k = 0; k < history->count; k++) {
 		const struct linear_operation *other = &history->operations[k];
 
-		if (s->begun[k] && !s->ended[k] && range_of(o) & range_of(other) &&
+		if (!s->begun[k] || s->ended[k])
+			continue;
+		if (takes(o) && takes(other))
+			return false;
+		if (range_of(o) & range_of(other) &&
 		    !(o->kind == LINEAR_FORK && other->kind == LINEAR_FORK))
 			return false;
 	}
@@ -357,21 +481,30 @@ static bool all_ended(const struct state *s)
 	return true;
 }
 
+static bool is_last(const struct state *s)
+{
+	const struct linear_object *last = &history->object_last;
+
+	for (unsigned p = 0; p < LINEAR_PAGES; p++)
+		if (!same_page(&s->now[p], &history->last[p]))
+			return false;
+	for (unsigned i = 0; i < LINEAR_OBJECT; i++)
+		if (s->object[i].there != (i < last->pages) || s->object[i].value != last->value[i])
+			return false;
+	return true;
+}
+
 static bool search(struct state s)
 {
 	easy_steps(&s);
-	if (all_ended(&s)) {
-		for (unsigned p = 0; p < LINEAR_PAGES; p++)
-			if (!same_page(&s.now[p], &history->last[p]))
-				return false;
-		return true;
-	}
+	if (all_ended(&s))
+		return is_last(&s);
 	if (met_before(&s))
 		return false;
 	for (unsigned i = 0; i < history->count; i++) {
 		if (!ready(&s, i))
 			continue;
-		if (is_access(&history->operations[i]) ? try_access(s, i)
+		if (is_access(&history->operations[i]) ? try_access(&s, i)
 		    : s.begun[i]		       ? try_pages(&s, i)
 						       : try_begin(s, i))
 			return true;
@@ -388,5 +521,9 @@ bool linear_check(const struct linear_history *h)
 	known_count = 0;
 	memset(&s, 0, sizeof(s));
 	memcpy(s.now, h->first, sizeof(s.now));
+	for (unsigned i = 0; i < LINEAR_OBJECT; i++) {
+		s.object[i].there = i < h->object_first.pages;
+		s.object[i].value = h->object_first.value[i];
+	}
 	return search(s);
 }

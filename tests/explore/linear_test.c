@@ -8,11 +8,11 @@
 #define RW (QUIRE_PROT_READ | QUIRE_PROT_WRITE)
 #define PAGE_OF(rights, content)                                                                   \
 	{                                                                                          \
-		1, rights, content                                                                 \
+		1, rights, content, 0                                                              \
 	}
 #define NOTHING                                                                                    \
 	{                                                                                          \
-		0, 0, 0                                                                            \
+		0, 0, 0, 0                                                                         \
 	}
 
 /* Operations, each by its CPU; `earlier` are the operations that had returned, as bits. */

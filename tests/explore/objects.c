@@ -280,6 +280,15 @@ SCENARIO(invalidate_two_places, "invalidation against a write here and a read th
 	 .setup = shown_elsewhere, .run = { invalidate, write_here_read_there },
 	 .check = five_everywhere);
 
+/* Both want the page to leave. */
+static void invalidated_or_cut(void)
+{
+	expect(quire_object_invalidate(object, 0, PAGE) == 0);
+}
+
+SCENARIO(Q10_leaving, "truncation against invalidation", .setup = shown,
+	 .run = { cut, invalidated_or_cut }, .check = nothing_is_left);
+
 static void copy_stays(void)
 {
 	expect_equal(load(A), 5);
