@@ -1052,9 +1052,9 @@ static void device(void **state)
 	assert_int_equal(quire_device_create(end - PAGE_SIZE, -PAGE_SIZE, NULL, &object),
 			 -QUIRE_EINVAL);
 	assert_int_equal(quire_device_create(0, PAGE_SIZE, NULL, &object), -QUIRE_EINVAL);
-	assert_int_equal(quire_device_create(frame_pfn(frame_zero) * PAGE_SIZE, PAGE_SIZE, NULL,
-					     &object),
-			 -QUIRE_EINVAL);
+	assert_int_equal(
+		quire_device_create(frame_pfn(frame_zero) * PAGE_SIZE, PAGE_SIZE, NULL, &object),
+		-QUIRE_EINVAL);
 	assert_int_equal(quire_device_create(end - PAGES(2), PAGES(2), NULL, &object), 0);
 	assert_true(object->device);
 	assert_false(object->tracks);

@@ -334,8 +334,9 @@ static int disk_remove(struct quire_object *asked, uint64_t offset, uint64_t len
 	if (fails(REMOVE))
 		return -QUIRE_EIO;
 	pthread_mutex_lock(&disk.lock);
-	memset(disk.bytes + offset, 0,
-	       offset < BYTES ? (length < BYTES - offset ? length : BYTES - offset) : 0);
+	/* Not beyond the last page. */
+	thread_check(offset < BYTES && length <= BYTES - offset);
+	memset(disk.bytes + offset, 0, length);
 	pthread_mutex_unlock(&disk.lock);
 	return 0;
 }
@@ -1041,6 +1042,8 @@ static void holes(void **state)
 	assert_int_equal(quire_object_remove(object, 1, PAGE_SIZE), -QUIRE_EINVAL);
 	assert_int_equal(quire_object_remove(object, 0, 1), -QUIRE_EINVAL);
 	fail_at(1);
+	/* Beyond the end nothing is asked. */
+	assert_int_equal(quire_object_remove(object, PAGES * PAGE_SIZE, PAGE_SIZE), 0);
 	assert_int_equal(quire_object_remove(object, 0, PAGE_SIZE), -QUIRE_EIO);
 	assert_true(reads(0, PAGE_SIZE, is_pattern, 1));
 	fail_at(1);

@@ -284,17 +284,20 @@ static int ask_remove(struct quire_object *object, uint64_t offset, uint64_t len
 int quire_object_remove(struct quire_object *object, uint64_t offset, uint64_t length)
 {
 	uint64_t first = offset >> PAGE_SHIFT, end = object_range_end(offset, length);
-	int error;
+	int error = 0;
 
 	if ((offset | length) & PAGE_MASK)
 		return -QUIRE_EINVAL;
-	if (first >= end)
-		return 0;
 	rwsem_write(&object->io);
-	object_await_writes(object);
-	error = ask_remove(object, offset, (end - first) << PAGE_SHIFT);
-	if (!error)
-		drop_any(object, first, end);
+	/* There is nothing to remove beyond the end. */
+	if (end > object_pages(object))
+		end = object_pages(object);
+	if (first < end) {
+		object_await_writes(object);
+		error = ask_remove(object, offset, (end - first) << PAGE_SHIFT);
+		if (!error)
+			drop_any(object, first, end);
+	}
 	rwsem_write_done(&object->io);
 	return error;
 }

@@ -5,8 +5,9 @@
  *     seed ─► setup and programs ─► every schedule ─► each operation's call, return and result
  *             this file             the explorer      what must be true of them: generate_run.c
  *
- * The pages are the last two of one leaf and the first two of the next. What is likely to meet is
- * chosen often: most operations are about one page, which most setups have mapped and touched.
+ * The pages are the last two of one leaf and the first two of the next. In every third scenario
+ * most of them show pages of one object, often the same one. What is likely to meet is chosen
+ * often: most operations are about one page, which most setups have mapped and touched.
  */
 #include "generate_plan.h"
 #include "frame/frame.h"
@@ -48,11 +49,36 @@ static enum linear_kind random_kind(void)
 		[LINEAR_MMAP] = 8,   [LINEAR_MPROTECT] = 11, [LINEAR_DONTNEED] = 7,
 		[LINEAR_MREMAP] = 7, [LINEAR_FORK] = 6,
 	};
+	static const unsigned with_object[LINEAR_KINDS] = {
+		[LINEAR_LOAD] = 20,  [LINEAR_STORE] = 26,   [LINEAR_MUNMAP] = 5,
+		[LINEAR_MMAP] = 6,   [LINEAR_MPROTECT] = 5, [LINEAR_DONTNEED] = 3,
+		[LINEAR_MREMAP] = 7, [LINEAR_FORK] = 5,	    [LINEAR_TRUNCATE] = 11,
+		[LINEAR_HOLE] = 4,   [LINEAR_SYNC] = 5,	    [LINEAR_DROP] = 3,
+	};
+	const unsigned *weight = plan.kind == NO_OBJECT ? weights : with_object;
 	unsigned dice = below(100), kind = 0;
 
-	while (dice >= weights[kind])
-		dice -= weights[kind++];
+	while (dice >= weight[kind])
+		dice -= weight[kind++];
 	return (enum linear_kind)kind;
+}
+
+/* What a mapping shows: so much that the object has room for; or nothing, 0. */
+static uint8_t random_shows(unsigned pages)
+{
+	if (plan.kind == NO_OBJECT || !chance(75))
+		return 0;
+	return (uint8_t)(1 + below(LINEAR_OBJECT - pages + 1));
+}
+
+static void random_object_operation(struct linear_operation *o)
+{
+	o->page = 0;
+	o->pages = LINEAR_OBJECT;
+	if (o->kind == LINEAR_TRUNCATE)
+		o->pages = below(LINEAR_OBJECT + 1);
+	else if (o->kind == LINEAR_HOLE)
+		o->page = below(LINEAR_OBJECT - 1), o->pages = 1;
 }
 
 /* Most operations are about one page, the `hot` one; calls may take a neighbour as well. */
@@ -63,12 +89,18 @@ static void random_operation(struct linear_operation *o, unsigned hot)
 	o->pages = 1;
 	if (o->kind == LINEAR_LOAD || o->kind == LINEAR_STORE)
 		return;
+	if (o->kind >= LINEAR_TRUNCATE) {
+		random_object_operation(o);
+		return;
+	}
 	if (chance(45)) {
 		o->pages = 2;
 		if (o->page == LINEAR_PAGES - 1 || (o->page > 0 && chance(50)))
 			o->page--;
 	}
 	o->prot = random_prot(o->kind == LINEAR_MMAP ? 70 : 40);
+	if (o->kind == LINEAR_MMAP)
+		o->shows = random_shows(o->pages);
 	if (o->kind == LINEAR_MREMAP && o->page == 1)
 		o->pages = 1; /* there is no room for two beside these */
 	do
@@ -87,6 +119,20 @@ static enum touched random_touch(uint8_t prot)
 	return touched == WRITTEN && !(prot & QUIRE_PROT_WRITE) ? READ : touched;
 }
 
+static bool is_beyond(const struct linear_page *page)
+{
+	return page->shows > plan.object.pages;
+}
+
+static void plan_object(void)
+{
+	if (plan.kind == NO_OBJECT)
+		return;
+	plan.object.pages = (uint8_t)(chance(60) ? LINEAR_OBJECT : 1 + below(LINEAR_OBJECT - 1));
+	for (unsigned i = 0; i < plan.object.pages; i++)
+		plan.object.value[i] = (uint8_t)(110 + i);
+}
+
 static void plan_setup(void)
 {
 	for (unsigned p = 0; p < LINEAR_PAGES; p++) {
@@ -96,14 +142,18 @@ static void plan_setup(void)
 			continue;
 		page->mapped = 1;
 		page->prot = random_prot(75);
+		page->shows = random_shows(1);
 		plan.touched[p] = (enum touched)(chance(50) ? WRITTEN : below(2));
-		if (plan.touched[p] == WRITTEN)
+		if (page->shows && (is_beyond(page) || chance(50)))
+			plan.touched[p] = UNTOUCHED;
+		if (plan.touched[p] == WRITTEN && !page->shows)
 			page->value = (uint8_t)(100 + p);
 	}
 	plan.forks = chance(25);
 	for (unsigned c = 0; c < plan.cpus; c++)
 		for (unsigned p = 0; p < LINEAR_PAGES; p++)
-			plan.warm[c][p] = random_touch(plan.pages[p].prot);
+			if (!is_beyond(&plan.pages[p]))
+				plan.warm[c][p] = random_touch(plan.pages[p].prot);
 }
 
 static void plan_programs(void)
@@ -146,6 +196,9 @@ const struct scenario *generate(uint64_t seed, enum explore_memory memory)
 	plan.base = (chance(50) ? A + LEAF : A + 512 * LEAF) - LINEAR_PAGES / 2 * PAGE;
 	plan.cpus = chance(75) ? 2 : 3;
 	plan.failing = chance(20) ? 1 + below(8) : 0;
+	if (seed % 3 == 0)
+		plan.kind = chance(65) ? ON_DISK : IN_MEMORY;
+	plan_object();
 	plan_setup();
 	plan_programs();
 
@@ -180,9 +233,16 @@ static void print_operation(const struct linear_operation *o)
 		[LINEAR_MUNMAP] = "munmap",	[LINEAR_MMAP] = "mmap",
 		[LINEAR_MPROTECT] = "mprotect", [LINEAR_DONTNEED] = "madvise_dontneed",
 		[LINEAR_MREMAP] = "mremap",	[LINEAR_FORK] = "fork",
+		[LINEAR_TRUNCATE] = "truncate", [LINEAR_HOLE] = "remove",
+		[LINEAR_SYNC] = "sync",		[LINEAR_DROP] = "invalidate",
 	};
 
 	printf("%s(", names[o->kind]);
+	if (o->kind >= LINEAR_TRUNCATE) {
+		printf(o->kind == LINEAR_HOLE ? "page %u of the object)" : "object, %u)",
+		       o->kind == LINEAR_HOLE ? o->page : o->pages);
+		return;
+	}
 	if (o->kind != LINEAR_FORK)
 		printf("page %u", o->page);
 	if (o->kind == LINEAR_STORE)
@@ -193,17 +253,21 @@ static void print_operation(const struct linear_operation *o)
 		printf(", %s", prot_name(o->prot));
 	if (o->kind == LINEAR_MREMAP)
 		printf(", page %u", o->target);
+	if (o->shows)
+		printf(", shows %u of the object", o->shows - 1);
 	printf(")");
 }
 
 static void print_result(const struct linear_operation *o, const struct record *r)
 {
+	static const char *const verdicts[] = { "MAPERR", "ACCERR", "BUS" };
+
 	if (!r->called)
 		printf("; not reached\n");
 	else if (!r->returned)
 		printf("; called at %llu\n", (unsigned long long)r->call);
-	else if (o->result == LINEAR_MAPERR || o->result == LINEAR_ACCERR)
-		printf(" == %s; %llu to %llu\n", o->result == LINEAR_MAPERR ? "MAPERR" : "ACCERR",
+	else if (o->result <= LINEAR_MAPERR)
+		printf(" == %s; %llu to %llu\n", verdicts[LINEAR_MAPERR - o->result],
 		       (unsigned long long)r->call, (unsigned long long)r->end);
 	else
 		printf(" == %d; %llu to %llu\n", o->result, (unsigned long long)r->call,
@@ -215,11 +279,18 @@ static void print_setup(void)
 	static const char *const touched[] = { "never touched", "read", "written" };
 
 	printf("# setup, page 0 at %#llx:\n", (unsigned long long)plan.base);
+	if (plan.kind != NO_OBJECT)
+		printf("#     an object %s, of %u pages, which contain 110 and so on\n",
+		       plan.kind == ON_DISK ? "on a disk" : "in memory", plan.object.pages);
 	for (unsigned p = 0; p < LINEAR_PAGES; p++) {
 		if (!plan.pages[p].mapped)
 			continue;
-		printf("#     page %u: %s, %s, contains %u;", p, prot_name(plan.pages[p].prot),
-		       touched[plan.touched[p]], plan.pages[p].value);
+		printf("#     page %u: %s, %s, ", p, prot_name(plan.pages[p].prot),
+		       touched[plan.touched[p]]);
+		if (plan.pages[p].shows)
+			printf("shows %u of the object;", plan.pages[p].shows - 1);
+		else
+			printf("contains %u;", plan.pages[p].value);
 		for (unsigned c = 0; c < plan.cpus; c++)
 			if (plan.warm[c][p] != UNTOUCHED)
 				printf(" CPU %u %s it", c,

@@ -10,6 +10,7 @@
 #define PER_CPU 3
 
 enum touched { UNTOUCHED, READ, WRITTEN };
+enum object_kind { NO_OBJECT, ON_DISK, IN_MEMORY };
 
 struct plan {
 	bool fences;	  /* at the end of each operation */
@@ -19,6 +20,8 @@ struct plan {
 	/* With their results, in a run. */
 	struct linear_operation operations[GENERATED_CPUS][PER_CPU];
 	/* The setup, in this order. */
+	enum object_kind kind;
+	struct linear_object object;
 	struct linear_page pages[LINEAR_PAGES];
 	enum touched touched[LINEAR_PAGES];
 	bool forks;

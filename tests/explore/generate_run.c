@@ -12,6 +12,7 @@
  * an operation also ends with a fence: what it stores takes effect before it returns, else no
  * history would be linearizable, as on real machines.
  */
+#include "disk.h"
 #include "generate_plan.h"
 #include "frame/frame.h"
 #include <quire/mm.h>
@@ -21,6 +22,7 @@
 
 struct record records[GENERATED_CPUS][PER_CPU];
 static struct quire_mm *setup_child;
+static struct quire_object *object; /* NULL: there is none */
 /* The explorer undoes what runs do to it, line by line: it shares its line with nothing. */
 static struct {
 	_Atomic uint32_t count[16];
@@ -33,37 +35,72 @@ static uint64_t address_of(unsigned page)
 	return plan.base + page * PAGE;
 }
 
-static void warm_up(unsigned cpu, unsigned p)
+static uint8_t first_value(unsigned p)
 {
 	const struct linear_page *page = &plan.pages[p];
 
-	if (plan.warm[cpu][p] == WRITTEN)
-		expect_equal(store(address_of(p), page->value), DONE);
-	else if (plan.warm[cpu][p] == READ)
-		expect_equal(load(address_of(p)), page->value);
+	return page->shows ? plan.object.value[page->shows - 1] : page->value;
+}
+
+static void touch(unsigned p, enum touched touched)
+{
+	if (touched == WRITTEN)
+		expect_equal(store(address_of(p), first_value(p)), DONE);
+	else if (touched == READ)
+		expect_equal(load(address_of(p)), first_value(p));
+}
+
+static void make_the_object(void)
+{
+	static const struct quire_object_ops ops = {
+		.fault = disk_read,
+		.writepages = disk_write,
+		.truncate = disk_truncate,
+		.remove = disk_remove,
+	};
+
+	object = NULL;
+	if (plan.kind == IN_MEMORY)
+		expect(quire_shared_create(plan.object.pages * PAGE, NULL, &object) == 0);
+	else if (plan.kind == ON_DISK)
+		object = make_file(&ops, ALL_CAPS, plan.object.pages);
+	disk_truncate(object, 0);
+	for (unsigned i = 0; i < plan.object.pages; i++) {
+		uint64_t word = plan.object.value[i];
+
+		/* On the disk alone: no page is in the cache. */
+		if (plan.kind == ON_DISK)
+			disk[i][0] = word;
+		else
+			expect(quire_object_write(object, i * PAGE, &word, sizeof(word)) == 8);
+	}
+}
+
+static void map_page(unsigned p)
+{
+	const struct linear_page *page = &plan.pages[p];
+
+	if (page->shows)
+		map_object(address_of(p), 1, QUIRE_MAP_SHARED, object, page->shows - 1);
+	else
+		map(address_of(p), 1, READ_WRITE);
+	touch(p, plan.touched[p]);
+	protect(address_of(p), 1, page->prot);
 }
 
 void generated_setup(void)
 {
-	for (unsigned p = 0; p < LINEAR_PAGES; p++) {
-		const struct linear_page *page = &plan.pages[p];
-
-		if (!page->mapped)
-			continue;
-		map(address_of(p), 1, READ_WRITE);
-		if (plan.touched[p] == WRITTEN)
-			store(address_of(p), page->value);
-		else if (plan.touched[p] == READ)
-			load(address_of(p));
-		protect(address_of(p), 1, page->prot);
-	}
+	make_the_object();
+	for (unsigned p = 0; p < LINEAR_PAGES; p++)
+		if (plan.pages[p].mapped)
+			map_page(p);
 	setup_child = NULL;
 	if (plan.forks)
 		expect(quire_fork(mm, &setup_child) == 0);
 	for (unsigned c = 0; c < plan.cpus; c++) {
 		as_cpu(c);
 		for (unsigned p = 0; p < LINEAR_PAGES; p++)
-			warm_up(c, p);
+			touch(p, plan.warm[c][p]);
 	}
 	inject_set(plan.failing);
 }
@@ -76,12 +113,39 @@ static int result_of_access(uint64_t got)
 		return LINEAR_MAPERR;
 	if (got == ACCERR)
 		return LINEAR_ACCERR;
+	if (got == BUS)
+		return LINEAR_BUS;
 	return got < UNKNOWN ? (int)got : UNKNOWN;
+}
+
+static int64_t map_what(const struct linear_operation *o)
+{
+	uint64_t address = address_of(o->page), length = o->pages * PAGE;
+
+	if (o->shows)
+		return quire_mmap_object(mm, address, length, o->prot,
+					 QUIRE_MAP_SHARED | QUIRE_MAP_FIXED, object,
+					 (o->shows - 1) * PAGE, READ_WRITE);
+	return quire_mmap(mm, address, length, o->prot,
+			  QUIRE_MAP_PRIVATE | QUIRE_MAP_ANONYMOUS | QUIRE_MAP_FIXED);
+}
+
+static int perform_on_object(const struct linear_operation *o)
+{
+	switch (o->kind) {
+	case LINEAR_TRUNCATE:
+		return quire_object_truncate(object, o->pages * PAGE);
+	case LINEAR_HOLE:
+		return quire_object_remove(object, o->page * PAGE, PAGE);
+	case LINEAR_SYNC:
+		return quire_object_sync(object, 0, LINEAR_OBJECT * PAGE);
+	default:
+		return quire_object_invalidate(object, 0, LINEAR_OBJECT * PAGE);
+	}
 }
 
 static int perform(const struct linear_operation *o, struct record *r)
 {
-	const int map_flags = QUIRE_MAP_PRIVATE | QUIRE_MAP_ANONYMOUS | QUIRE_MAP_FIXED;
 	const int move_flags = QUIRE_MREMAP_MAYMOVE | QUIRE_MREMAP_FIXED;
 	uint64_t address = address_of(o->page), length = o->pages * PAGE;
 	uint64_t target = address_of(o->target);
@@ -96,7 +160,7 @@ static int perform(const struct linear_operation *o, struct record *r)
 	case LINEAR_MUNMAP:
 		return quire_munmap(mm, address, length);
 	case LINEAR_MMAP:
-		got = quire_mmap(mm, address, length, o->prot, map_flags);
+		got = map_what(o);
 		return got == (int64_t)address ? 0 : (int)got;
 	case LINEAR_MPROTECT:
 		return quire_mprotect(mm, address, length, o->prot);
@@ -105,11 +169,13 @@ static int perform(const struct linear_operation *o, struct record *r)
 	case LINEAR_MREMAP:
 		got = quire_mremap(mm, address, length, length, move_flags, target);
 		return got == (int64_t)target ? 0 : (int)got;
-	default:
+	case LINEAR_FORK:
 		/* By way of the stack: records are not the explorer's to undo. */
 		got = quire_fork(mm, &child);
 		r->child = child;
 		return (int)got;
+	default:
+		return perform_on_object(o);
 	}
 }
 
@@ -163,7 +229,31 @@ static void observe_layout(struct quire_mm *space, struct linear_page *pages)
 			continue;
 		pages[p].mapped = 1;
 		pages[p].prot = (uint8_t)info.prot;
+		if (info.object)
+			pages[p].shows = (uint8_t)(1 + (info.offset + address_of(p) - info.start) /
+							       PAGE);
 	}
+}
+
+/* What the page of the object contains; BUS: beyond the end. */
+static uint64_t content_of(unsigned i)
+{
+	uint64_t word;
+
+	if (i * PAGE >= quire_object_size(object))
+		return BUS;
+	expect(quire_object_read(object, i * PAGE, &word, sizeof(word)) == 8);
+	return word;
+}
+
+static void observe_object(struct linear_object *o)
+{
+	memset(o, 0, sizeof(*o));
+	if (!object)
+		return;
+	o->pages = (uint8_t)(quire_object_size(object) / PAGE);
+	for (unsigned i = 0; i < o->pages; i++)
+		o->value[i] = (uint8_t)result_of_access(content_of(i));
 }
 
 /* What the CPU reads; a page that it may not read becomes readable for it. */
@@ -176,7 +266,10 @@ static void observe_contents(struct quire_mm *space, struct linear_page *pages)
 			continue;
 		if (!(pages[p].prot & QUIRE_PROT_READ))
 			expect(quire_mprotect(space, address, PAGE, QUIRE_PROT_READ) == 0);
-		pages[p].value = (uint8_t)result_of_access(load(address));
+		if (pages[p].shows)
+			expect_equal(load(address), content_of(pages[p].shows - 1));
+		else
+			pages[p].value = (uint8_t)result_of_access(load(address));
 	}
 }
 
@@ -203,8 +296,10 @@ static void check_refused(const struct linear_page *pages)
 	as_cpu(0);
 }
 
-static void all_see(unsigned p, uint64_t value)
+static void all_see(const struct linear_page *pages, unsigned p, uint64_t value)
 {
+	if (pages[p].shows)
+		expect_equal(content_of(pages[p].shows - 1), value);
 	for (unsigned c = 0; c < plan.cpus; c++) {
 		as_cpu(c);
 		expect_equal(load(address_of(p)), value);
@@ -216,17 +311,33 @@ static void check_coherent(const struct linear_page *pages)
 {
 	for (unsigned p = 0; p < LINEAR_PAGES; p++)
 		if (pages[p].prot & QUIRE_PROT_READ)
-			all_see(p, pages[p].value);
+			all_see(pages, p,
+				pages[p].shows ? content_of(pages[p].shows - 1) : pages[p].value);
 	for (unsigned c = 0; c < plan.cpus; c++) {
 		for (unsigned p = 0; p < LINEAR_PAGES; p++) {
 			if (!(pages[p].prot & QUIRE_PROT_WRITE))
 				continue;
 			as_cpu(c);
+			if (pages[p].shows && content_of(pages[p].shows - 1) == BUS) {
+				expect_equal(store(address_of(p), 200 + c), BUS);
+				continue;
+			}
 			expect_equal(store(address_of(p), 200 + c), DONE);
-			all_see(p, 200 + c);
+			all_see(pages, p, 200 + c);
 		}
 	}
 	as_cpu(0);
+}
+
+/* No store was missed by those who write back. */
+static void check_saved(void)
+{
+	if (plan.kind != ON_DISK)
+		return;
+	expect(quire_object_sync(object, 0, LINEAR_OBJECT * PAGE) == 0);
+	for (unsigned i = 0; i < LINEAR_OBJECT; i++)
+		if (content_of(i) != BUS)
+			expect_equal(disk[i][0], content_of(i));
 }
 
 /* What a child writes, its parent does not see. => the child's contents have been looked at */
@@ -237,7 +348,7 @@ static void check_isolation(struct quire_mm *child, const struct linear_page *pa
 	observe(mm, before);
 	run_space(child);
 	for (unsigned p = 0; p < LINEAR_PAGES; p++)
-		if (pages[p].prot & QUIRE_PROT_WRITE)
+		if (pages[p].prot & QUIRE_PROT_WRITE && !pages[p].shows)
 			expect_equal(store(address_of(p), 99), DONE);
 	run_space(mm);
 	observe(mm, after);
@@ -276,11 +387,14 @@ void generated_check(void)
 
 	inject_set(0);
 	memcpy(h.first, plan.pages, sizeof(h.first));
+	h.object_first = plan.object;
+	observe_object(&h.object_last);
 	collect(&h);
 	observe_layout(mm, h.last);
 	check_refused(h.last);
 	observe_contents(mm, h.last);
 	check_coherent(h.last);
+	check_saved();
 	if (setup_child) {
 		check_child(setup_child, child);
 		expect(memcmp(child, plan.pages, sizeof(child)) == 0);

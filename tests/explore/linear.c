@@ -14,32 +14,9 @@
  * are taken as soon as they can be: taking them can only let others go on. The others are tried in
  * every order.
  */
-#include "linear.h"
+#include "linear_model.h"
 #include <quire/types.h>
 #include <string.h>
-
-/* Each page of the object goes and comes at a moment of its own. */
-struct content {
-	uint8_t there, value;
-	/* Taken away by the call under way, which was `old`. */
-	uint8_t taken, old;
-};
-
-/* Bytes throughout, so that equal states are equal as memory. */
-struct state {
-	struct linear_page now[LINEAR_PAGES];
-	/*
-	 * CPUs that may still use at this address what was there before a call that is under way:
-	 * a page that DONTNEED took away, or one that mremap moved to page `moved` - 1.
-	 */
-	uint8_t lagging[LINEAR_PAGES], moved[LINEAR_PAGES];
-	struct linear_page old[LINEAR_PAGES];
-	struct content object[LINEAR_OBJECT];
-	/* CPUs that may still use, at this address, a page that was taken from the object. */
-	uint8_t stale[LINEAR_PAGES];
-	uint8_t todo[LINEAR_OPERATIONS]; /* pages still to be done by a writer that has begun */
-	uint8_t begun[LINEAR_OPERATIONS], ended[LINEAR_OPERATIONS];
-};
 
 static const struct linear_history *history;
 
@@ -81,221 +58,9 @@ static bool met_before(const struct state *s)
 	return false;
 }
 
-/* --- the model --- */
-
 static bool is_access(const struct linear_operation *o)
 {
 	return o->kind == LINEAR_LOAD || o->kind == LINEAR_STORE;
-}
-
-static bool takes(const struct linear_operation *o)
-{
-	return o->kind == LINEAR_TRUNCATE || o->kind == LINEAR_HOLE;
-}
-
-/* The pages that a writer has locked, as bits. */
-static unsigned range_of(const struct linear_operation *o)
-{
-	if (o->kind >= LINEAR_TRUNCATE)
-		return 0;
-	unsigned range = ((1u << o->pages) - 1) << o->page;
-
-	if (o->kind == LINEAR_FORK)
-		return (1u << LINEAR_PAGES) - 1;
-	return o->kind == LINEAR_MREMAP ? range | ((1u << o->pages) - 1) << o->target : range;
-}
-
-static unsigned mapped_in(const struct state *s, unsigned range)
-{
-	for (unsigned p = 0; p < LINEAR_PAGES; p++)
-		if (!s->now[p].mapped)
-			range &= ~(1u << p);
-	return range;
-}
-
-static bool same_page(const struct linear_page *a, const struct linear_page *b)
-{
-	return a->mapped == b->mapped && a->prot == b->prot && a->value == b->value &&
-	       a->shows == b->shows;
-}
-
-/* The source lies in one VMA: what is adjacent and equal is one. */
-static bool movable(const struct state *s, const struct linear_operation *o)
-{
-	const struct linear_page *first = &s->now[o->page];
-
-	for (unsigned i = 0; i < o->pages; i++)
-		if (!first[i].mapped || first[i].prot != first->prot ||
-		    first[i].shows != (first->shows ? first->shows + i : 0))
-			return false;
-	return true;
-}
-
-/* The pages of the object that come or go, as bits. */
-static unsigned resized(const struct state *s, const struct linear_operation *o)
-{
-	unsigned changed = 0;
-
-	for (unsigned i = 0; i < LINEAR_OBJECT; i++)
-		if (s->object[i].there != (i < o->pages))
-			changed |= 1u << i;
-	return changed;
-}
-
-/* What the call returns, and as bits the pages that it changes. */
-static int decide(const struct state *s, const struct linear_operation *o, unsigned *todo)
-{
-	unsigned range = range_of(o), mapped = mapped_in(s, range), holes = range & ~mapped;
-
-	*todo = range;
-	switch (o->kind) {
-	case LINEAR_MPROTECT:
-		/* What lies before the first hole. */
-		*todo &= holes ? (holes & -holes) - 1 : range;
-		return holes ? -QUIRE_ENOMEM : 0;
-	case LINEAR_DONTNEED:
-		*todo = mapped;
-		return holes ? -QUIRE_ENOMEM : 0;
-	case LINEAR_MREMAP:
-		*todo = ((1u << o->pages) - 1) << o->page;
-		if (movable(s, o))
-			return 0;
-		*todo = 0;
-		return -QUIRE_EFAULT;
-	case LINEAR_TRUNCATE:
-		*todo = resized(s, o);
-		return 0;
-	case LINEAR_HOLE:
-		*todo = 1u << o->page;
-		return 0;
-	case LINEAR_DROP:
-		/* It may have met pages that are in use. */
-		return o->result == -QUIRE_EBUSY ? o->result : 0;
-	default:
-		return 0;
-	}
-}
-
-static int refusal(const struct linear_page *page, uint8_t needed)
-{
-	if (!page->mapped)
-		return LINEAR_MAPERR;
-	return page->prot & needed ? 0 : LINEAR_ACCERR;
-}
-
-/* A store that is not refused. */
-static bool changes(const struct linear_operation *o)
-{
-	return o->kind == LINEAR_STORE && o->result == 0;
-}
-
-/* The page that the CPU of this access may still use; NULL: only the one that is there now. */
-static struct linear_page *old_page(struct state *s, const struct linear_operation *o)
-{
-	unsigned moved = s->moved[o->page];
-
-	if (!(s->lagging[o->page] & 1u << o->cpu))
-		return NULL;
-	return moved ? &s->now[moved - 1] : &s->old[o->page];
-}
-
-/*
- * What an access may find, from what is longest gone to what is there now: the page at its address,
- * and if that shows one of the object, the content.
- */
-enum view { OLD_PAGE_OLD_CONTENT, OLD_PAGE, OLD_CONTENT, NOW, VIEWS };
-
-struct found {
-	const struct linear_page *page; /* NULL: there is no such view */
-	uint8_t *content;		/* NULL: beyond the end of the object */
-};
-
-static struct found look(struct state *s, const struct linear_operation *o, enum view view)
-{
-	bool old = view == OLD_PAGE || view == OLD_PAGE_OLD_CONTENT;
-	bool taken = view == OLD_CONTENT || view == OLD_PAGE_OLD_CONTENT;
-	struct linear_page *page = old ? old_page(s, o) : &s->now[o->page];
-	struct content *shown = page && page->shows ? &s->object[page->shows - 1] : NULL;
-
-	/* Who is refused has looked the address up: it sees what is there now. */
-	if (!page || (view != NOW && o->result < 0) ||
-	    (taken && !(shown && shown->taken && s->stale[o->page] & 1u << o->cpu)))
-		return (struct found){ NULL, NULL };
-	if (taken)
-		return (struct found){ page, &shown->old };
-	if (shown)
-		return (struct found){ page, shown->there ? &shown->value : NULL };
-	return (struct found){ page, &page->value };
-}
-
-/* Is this what the access returns that finds this? */
-static bool fits(const struct found *found, const struct linear_operation *o)
-{
-	bool store = o->kind == LINEAR_STORE;
-	int refused = refusal(found->page, store ? QUIRE_PROT_WRITE : QUIRE_PROT_READ);
-
-	if (!refused && !found->content)
-		refused = LINEAR_BUS;
-	return o->result == (refused || store ? refused : *found->content);
-}
-
-/* A page of the object goes: who may have a translation of it, by any address? */
-static void take(struct state *s, unsigned i, bool there)
-{
-	struct content *content = &s->object[i];
-
-	for (unsigned p = 0; content->there && p < LINEAR_PAGES; p++) {
-		unsigned moved = s->moved[p];
-
-		if (s->now[p].shows == i + 1)
-			s->stale[p] = 0xff;
-		if (moved ? s->now[moved - 1].shows == i + 1 : s->old[p].shows == i + 1)
-			s->stale[p] |= s->lagging[p];
-	}
-	*content = (struct content){ there, 0, content->there, content->value };
-}
-
-static void move_page(struct state *s, unsigned from, unsigned to)
-{
-	s->moved[from] = (uint8_t)(to + 1);
-	s->lagging[from] = 0xff;
-	s->stale[to] |= s->stale[from];
-	s->now[to] = s->now[from];
-	memset(&s->now[from], 0, sizeof(s->now[from]));
-}
-
-static void do_page(struct state *s, const struct linear_operation *o, unsigned p)
-{
-	struct linear_page *now = &s->now[p];
-
-	switch (o->kind) {
-	case LINEAR_MUNMAP:
-		memset(now, 0, sizeof(*now));
-		break;
-	case LINEAR_MMAP:
-		*now = (struct linear_page){ .mapped = 1, .prot = o->prot };
-		now->shows = o->shows ? (uint8_t)(o->shows + p - o->page) : 0;
-		break;
-	case LINEAR_MPROTECT:
-		now->prot = o->prot;
-		break;
-	case LINEAR_DONTNEED:
-		s->old[p] = *now;
-		s->lagging[p] = 0xff;
-		now->value = 0;
-		break;
-	case LINEAR_MREMAP:
-		move_page(s, p, p - o->page + o->target);
-		break;
-	case LINEAR_TRUNCATE:
-		take(s, p, p < o->pages);
-		break;
-	case LINEAR_HOLE:
-		take(s, p, s->object[p].there);
-		break;
-	default:
-		break;
-	}
 }
 
 /* --- the search --- */
@@ -313,25 +78,10 @@ static bool ready(const struct state *s, unsigned i)
 	return !s->ended[i];
 }
 
-static bool leaves_old_pages(const struct linear_operation *o)
-{
-	return o->kind == LINEAR_DONTNEED || o->kind == LINEAR_MREMAP;
-}
-
 static void end(struct state *s, unsigned i)
 {
-	const struct linear_operation *o = &history->operations[i];
-
 	s->ended[i] = 1;
-	for (unsigned p = o->page; leaves_old_pages(o) && p < o->page + o->pages; p++) {
-		s->lagging[p] = s->moved[p] = 0;
-		memset(&s->old[p], 0, sizeof(s->old[p]));
-	}
-	if (!takes(o))
-		return;
-	memset(s->stale, 0, sizeof(s->stale));
-	for (unsigned p = 0; p < LINEAR_OBJECT; p++)
-		s->object[p].taken = s->object[p].old = 0;
+	model_end(s, &history->operations[i]);
 }
 
 /* The view that is longest gone: to use it changes nothing but content. */
@@ -340,7 +90,7 @@ static struct found first_view(struct state *s, const struct linear_operation *o
 	struct found found = { NULL, NULL };
 
 	for (unsigned view = 0; !found.page; view++)
-		found = look(s, o, (enum view)view);
+		found = model_look(s, o, (enum view)view);
 	return found;
 }
 
@@ -353,7 +103,7 @@ static bool easy_step(struct state *s, unsigned i)
 	if (is_access(o)) {
 		struct found found = first_view(s, o);
 
-		if (changes(o) || !fits(&found, o))
+		if (model_changes(o) || !model_fits(&found, o))
 			return false;
 		s->ended[i] = 1;
 		return true;
@@ -361,11 +111,11 @@ static bool easy_step(struct state *s, unsigned i)
 	if (!s->begun[i])
 		return false;
 	for (unsigned p = 0; o->kind == LINEAR_FORK && p < LINEAR_PAGES; p++)
-		if (same_page(&o->child[p], &s->now[p]))
+		if (model_same_page(&o->child[p], &s->now[p]))
 			s->todo[i] &= (uint8_t) ~(1u << p);
 	if (s->todo[i])
 		return s->todo[i] != left;
-	if (leaves_old_pages(o) || takes(o))
+	if (model_lags(o) || model_takes(o))
 		return false; /* its end changes what lagging CPUs see */
 	end(s, i);
 	return true;
@@ -385,16 +135,16 @@ static void easy_steps(struct state *s)
 static bool try_view(struct state s, unsigned i, enum view view)
 {
 	const struct linear_operation *o = &history->operations[i];
-	struct found found = look(&s, o, view);
+	struct found found = model_look(&s, o, view);
 
-	if (!found.page || !fits(&found, o))
+	if (!found.page || !model_fits(&found, o))
 		return false;
 	/* Who has seen what is there now does not go back. */
 	if (view == NOW || view == OLD_CONTENT)
 		s.lagging[o->page] &= (uint8_t) ~(1u << o->cpu);
 	if (view == NOW || view == OLD_PAGE)
 		s.stale[o->page] &= (uint8_t) ~(1u << o->cpu);
-	if (changes(o))
+	if (model_changes(o))
 		*found.content = o->value;
 	s.ended[i] = 1;
 	return search(s);
@@ -418,9 +168,9 @@ static bool may_begin(const struct state *s, unsigned i)
 
 		if (!s->begun[k] || s->ended[k])
 			continue;
-		if (takes(o) && takes(other))
+		if (model_takes(o) && model_takes(other))
 			return false;
-		if (range_of(o) & range_of(other) &&
+		if (model_range(o) & model_range(other) &&
 		    !(o->kind == LINEAR_FORK && other->kind == LINEAR_FORK))
 			return false;
 	}
@@ -435,7 +185,7 @@ static bool try_begin(struct state s, unsigned i)
 	if (!may_begin(&s, i))
 		return false;
 	s.begun[i] = 1;
-	if (o->result == decide(&s, o, &todo)) {
+	if (o->result == model_decide(&s, o, &todo)) {
 		s.todo[i] = (uint8_t)todo;
 		if (search(s))
 			return true;
@@ -466,7 +216,7 @@ static bool try_pages(const struct state *s, unsigned i)
 			continue;
 		next = *s;
 		next.todo[i] &= (uint8_t) ~(1u << p);
-		do_page(&next, o, p);
+		model_do_page(&next, o, p);
 		if (search(next))
 			return true;
 	}
@@ -486,7 +236,7 @@ static bool is_last(const struct state *s)
 	const struct linear_object *last = &history->object_last;
 
 	for (unsigned p = 0; p < LINEAR_PAGES; p++)
-		if (!same_page(&s->now[p], &history->last[p]))
+		if (!model_same_page(&s->now[p], &history->last[p]))
 			return false;
 	for (unsigned i = 0; i < LINEAR_OBJECT; i++)
 		if (s->object[i].there != (i < last->pages) || s->object[i].value != last->value[i])
