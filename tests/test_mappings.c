@@ -174,6 +174,11 @@ static void may_not_be_opened(void **state)
 	let_answer(pager, OP_OPEN, -QUIRE_EPERM, 1);
 	assert_int_equal(quire_mremap(mm, AT(0), 0, PAGES(8), QUIRE_MREMAP_MAYMOVE, 0),
 			 -QUIRE_EPERM);
+	/* An error like any other; and none that is one. */
+	let_answer(pager, OP_OPEN, -QUIRE_EBUSY, 1);
+	assert_int_equal(quire_mremap(mm, AT(0), PAGES(8), PAGES(8), MOVE, AT(64)), -QUIRE_EBUSY);
+	let_answer(pager, OP_OPEN, 1, 1);
+	assert_int_equal(quire_mremap(mm, AT(0), PAGES(8), PAGES(8), MOVE, AT(64)), -QUIRE_EIO);
 	assert_int_equal(vmas(), 2);
 	shows(0, 8, pager->object, 4);
 	assert_int_equal(load(AT(1)), 11);
@@ -877,7 +882,7 @@ static void devices(void **state)
 	assert_int_equal(load(AT(34)), 2);
 	quire_mm_destroy(child);
 	assert_int_equal(quire_object_truncate(device, 0), -QUIRE_EINVAL);
-	assert_int_equal(quire_madvise(mm, AT(32), PAGES(2), QUIRE_MADV_DONTNEED), 0);
+	assert_int_equal(quire_madvise(mm, AT(32), PAGES(2), QUIRE_MADV_DONTNEED), -QUIRE_EINVAL);
 	assert_int_equal(quire_madvise(mm, AT(32), PAGES(2), QUIRE_MADV_WILLNEED), 0);
 	assert_int_equal(quire_msync(mm, AT(32), PAGES(4), QUIRE_MS_SYNC), 0);
 	assert_int_equal(load(AT(34)), 2);

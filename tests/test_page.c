@@ -178,7 +178,7 @@ static void fetching(void **state)
 	expect_call(0, 0, 16);
 	assert_int_equal(pager.call[0].length, 16 * PAGE_SIZE);
 	for (uint64_t index = 0; index < 16; index++) {
-		assert_int_equal(page_state(object, index), PAGE_READY);
+		assert_int_equal(page_state(object, index) & ~PAGE_USED, PAGE_READY);
 		assert_true(has_words(index, PAGE_SIZE));
 		assert_int_equal(page_fetch(object, index), 0);
 	}
@@ -376,7 +376,7 @@ static void no_memory(void **state)
 		calls = inject_count();
 		inject_set(0);
 		assert_true(error == 0 || error == -QUIRE_ENOMEM);
-		assert_int_equal(page_state(object, 8), error == 0 ? PAGE_READY : 0);
+		assert_int_equal(page_state(object, 8) & ~PAGE_USED, error == 0 ? PAGE_READY : 0);
 		failures += error != 0;
 		short_reads += error == 0 && now().read - before < 16;
 		assert_int_equal(now().errors, 0);
@@ -448,7 +448,7 @@ static void zero_pages(void **state)
 	assert_int_equal(page_fetch(object, 9), 0);
 	assert_int_equal(page_fetch(object, 9), 0);
 	assert_int_equal(page_fetch(object, 10), -QUIRE_EFAULT);
-	assert_int_equal(page_state(object, 9), PAGE_READY | PAGE_DIRTY);
+	assert_int_equal(page_state(object, 9) & ~PAGE_USED, PAGE_READY | PAGE_DIRTY);
 	assert_int_equal(now().cached, 1);
 	assert_int_equal(now().dirty, 1);
 	quire_object_readahead(object, 0, 9 * PAGE_SIZE); /* nothing to read */
@@ -514,7 +514,7 @@ static void making_dirty(void **state)
 	assert_int_equal(page_fetch(object, 0), 0);
 	assert_false(page_marked(object, 0));
 	assert_true(make_dirty(0));
-	assert_int_equal(page_state(object, 0), PAGE_READY | PAGE_DIRTY);
+	assert_int_equal(page_state(object, 0) & ~PAGE_USED, PAGE_READY | PAGE_DIRTY);
 	assert_true(page_marked(object, 0));
 	assert_false(page_marked(object, 1));
 	assert_int_equal(now().dirty, 1);
@@ -640,7 +640,7 @@ static void answered_later(void **state)
 			thread_join(&thread);
 		assert_int_equal(result, truncated ? 0 : errors_given[i]);
 		assert_int_equal(has_words(8, PAGE_SIZE), i == 0);
-		assert_int_equal(page_state(object, 8), i == 0 ? PAGE_READY : 0);
+		assert_int_equal(page_state(object, 8) & ~PAGE_USED, i == 0 ? PAGE_READY : 0);
 		assert_int_equal(now().errors, errors_given[i] != 0);
 		if (truncated) {
 			assert_int_equal(at_load(&truncated->u.object.state) & 0xff, PAGE_GONE);
@@ -694,7 +694,7 @@ static void same_page(void **state)
 		quire_pages_done(pager.waiting, fails ? -QUIRE_EIO : 0);
 		thread_join(&thread);
 		assert_int_equal(result, 0);
-		assert_int_equal(page_state(object, 8), fails ? 0 : PAGE_READY);
+		assert_int_equal(page_state(object, 8) & ~PAGE_USED, fails ? 0 : PAGE_READY);
 		error = page_fetch(object, 8); /* "look again" */
 		assert_int_equal(error, 0);
 		assert_int_equal(pager.calls, fails ? 2 : 1);
@@ -850,10 +850,11 @@ static void answer_some(uint32_t *random)
 
 static bool take_ready(struct frame *frame, uint64_t index, void *context)
 {
-	uint32_t ready = PAGE_READY;
+	uint32_t state = at_load(&frame->u.object.state);
 
 	(void)index;
-	if (!at_cas(&frame->u.object.state, &ready, PAGE_GONE))
+	if ((state & ~PAGE_USED) != PAGE_READY ||
+	    !at_cas(&frame->u.object.state, &state, PAGE_GONE))
 		return false;
 	*(struct frame **)context = frame;
 	return true;

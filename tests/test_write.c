@@ -968,6 +968,27 @@ static void cut_while_copied(void **state)
 	end();
 }
 
+/* Who copies to a page may have no memory itself: reclaim passes it by. */
+static void reclaimed_while_copied(void **state)
+{
+	struct frame *frame;
+
+	(void)state;
+	begin(2 * PAGE_SIZE);
+	fill(0, 2 * PAGE_SIZE, 1);
+	section_enter();
+	frame = page_get(object, 0);
+	section_leave();
+	at_add(&frame->u.object.state, PAGE_WRITING);
+	quire_reclaim(2);
+	quire_reclaim(2);
+	assert_int_equal(now().cached, 1);
+	assert_int_equal(now().dirty, 1);
+	at_sub(&frame->u.object.state, PAGE_WRITING);
+	page_unpin(frame);
+	end();
+}
+
 /* Pages that are being swept are in their places, and nobody's; a truncation leaves them alone. */
 static void check_leaving(void)
 {
@@ -1527,6 +1548,7 @@ int main(void)
 		cmocka_unit_test(cut_while_read),
 		cmocka_unit_test(removed_while_read),
 		cmocka_unit_test(cut_while_copied),
+		cmocka_unit_test(reclaimed_while_copied),
 		cmocka_unit_test(leaving),
 		cmocka_unit_test(holes),
 		cmocka_unit_test(memory_only),

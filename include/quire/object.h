@@ -121,7 +121,8 @@ struct quire_object_ops {
 	int (*sync)(struct quire_object *object);
 	/*
 	 * The object is about to get this size; an error: it does not, and nothing has changed.
-	 * Never while something is being written, QUIRE_WAIT included. NULL: it may.
+	 * Never while something is being written, QUIRE_WAIT included. NULL: it may; then what was
+	 * cut off is fetched again when the object grows, unless its keeper forgets it.
 	 */
 	int (*truncate)(struct quire_object *object, uint64_t size);
 	/*
@@ -174,16 +175,19 @@ struct quire_object_config {
  * unknown caps, writepages without fault) or -QUIRE_ENOMEM. Does not block.
  */
 int quire_object_create(const struct quire_object_config *config, struct quire_object **out);
-/* One more reference. => the caller has one. */
+/* One more reference. Does not block. => the caller has one. */
 void quire_object_get(struct quire_object *object);
 /*
  * Give a reference back. Mappings have their own. With the last one dirty pages are written, the
  * cache is freed, and `release` is called: by this call, or at the end of one that unmaps (that of
- * the last mapping, or one that was made at the same time). May sleep. What can't be written then
- * is lost: sync before, to know.
+ * the last mapping, or one that was made at the same time). May sleep; so a thread on which
+ * requests wait for quire_pages_done must not unmap objects, nor run out of memory, before it has
+ * answered. What can't be written then is lost: sync before, to know.
  */
 void quire_object_put(struct quire_object *object);
+/* What the config said. Does not block. */
 void *quire_object_private(const struct quire_object *object);
+/* Bytes, as of now. Does not block. */
 uint64_t quire_object_size(const struct quire_object *object);
 
 /*
@@ -242,7 +246,7 @@ struct quire_object_stats {
 	uint64_t cached, dirty; /* pages in the cache, and dirty ones of them */
 	uint64_t mappings;	/* records of where it is mapped */
 	uint64_t read, written; /* pages fetched and saved so far */
-	uint64_t reclaimed;	/* pages that have left the cache without truncation */
+	uint64_t reclaimed;	/* clean pages that left: reclaimed, invalidated, or by madvise */
 	uint64_t errors;	/* failed reads and writes */
 };
 /* A snapshot: exact when nothing runs. Walks the cache. Does not block. */
@@ -269,6 +273,7 @@ struct quire_store_ops {
 	/* NULL: read-only; then shared mappings can't be written. */
 	int (*write)(void *store, uint64_t offset, const struct quire_buffer *buffers,
 		     unsigned count);
+	/* In bytes; asked for once, at the start. */
 	int (*size)(void *store, uint64_t *size);
 	int (*resize)(void *store, uint64_t size); /* NULL: -QUIRE_EINVAL */
 	/* Make a hole, which reads as zero. NULL: -QUIRE_EOPNOTSUPP */
@@ -286,19 +291,26 @@ struct quire_store_ops {
  */
 int quire_file_create(const struct quire_store_ops *ops, void *store,
 		      const struct quire_object_config *config, struct quire_object **out);
-/* A store of `size` bytes of the caller's memory, which stay the caller's; can't be resized. */
+/*
+ * A file over `size` bytes of the caller's memory, which stay the caller's; can't be resized. As
+ * quire_file_create.
+ */
 int quire_memory_file_create(void *bytes, uint64_t size, bool writable,
 			     const struct quire_object_config *config, struct quire_object **out);
 
 /* --- shared memory and devices --- */
 
-/* Memory that is zero at first and lives in the cache. Does not block. */
+/*
+ * Memory of `size` bytes that is zero at first and lives in the cache. `config` as for a file.
+ * Returns 0, -QUIRE_EINVAL (too large) or -QUIRE_ENOMEM. Does not block.
+ */
 int quire_shared_create(uint64_t size, const struct quire_object_config *config,
 			struct quire_object **out);
 /*
  * A range of physical memory that is not Quire's to count, both page-aligned: its frames are never
- * referenced, copied nor freed. It can be mapped shared, and private if it is not writable.
- * -QUIRE_EINVAL: alignment, beyond 2^52, or memory that quire_init was given. Does not block.
+ * referenced, copied nor freed. It can be mapped shared, and private if it is not writable. Returns
+ * 0, -QUIRE_EINVAL (alignment, beyond 2^52, or memory that quire_init was given) or -QUIRE_ENOMEM.
+ * Does not block.
  */
 int quire_device_create(uint64_t physical, uint64_t size, const struct quire_object_config *config,
 			struct quire_object **out);
@@ -310,11 +322,15 @@ int quire_device_create(uint64_t physical, uint64_t size, const struct quire_obj
  * PROT_WRITE a shared mapping can never be made writable (EACCES), without PROT_READ nothing can be
  * mapped (EACCES), without PROT_EXEC nothing can be made executable (EPERM; mprotect: EACCES).
  * Further errors: EINVAL (offset not page-aligned, MAP_GROWSDOWN, or a device mapped private and
- * writable), EOVERFLOW (the offset is too large), and what `open` says. MAP_ANONYMOUS is ignored.
+ * writable), EBADF (object NULL), EOVERFLOW (the offset is too large), and what `open` says.
+ * MAP_ANONYMOUS is ignored. May sleep.
  */
 int64_t quire_mmap_object(struct quire_mm *mm, uint64_t address, uint64_t length, int prot,
 			  int flags, struct quire_object *object, uint64_t offset, int max_prot);
-/* msync(2). May sleep. */
+/*
+ * msync(2). An error of quire_object_sync ends the call: what comes behind is not written. May
+ * sleep.
+ */
 int quire_msync(struct quire_mm *mm, uint64_t address, uint64_t length, int flags);
 
 #ifdef __cplusplus

@@ -492,9 +492,9 @@ void port_copy_page(void *to, const void *from)
 		EXPLORE_SITE("page being copied");
 
 		explore_load(source, 8, EXPLORE_RELAXED, &site_);
-		if (changes)
+		if (changes && phase == PHASE_RUN)
 			watch_mixed(source, __builtin_return_address(0));
-		else
+		else if (!changes)
 			watch_plain(source, LOOKED_AT, false, __builtin_return_address(0));
 		watch_plain(target, LOOKED_AT, true, __builtin_return_address(0));
 		if (phase != PHASE_SETUP)

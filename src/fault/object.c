@@ -29,8 +29,6 @@
  */
 #include "fault/resolve.h"
 
-#include "frame/rmap.h"
-
 #define AROUND 16 /* pages, a power of two that divides a leaf */
 
 /* The page that a fault is about, as it was found. */
@@ -174,6 +172,7 @@ static unsigned enter_neighbour(struct fault *f, slot *at, struct found *page, u
 		unpin(page);
 		return 0;
 	}
+	/* Release: as in enter. */
 	at_store_release(at, pte_make(frame_pfn(page->frame), rights, f->vma->key));
 	return 1;
 }
@@ -295,6 +294,7 @@ static enum outcome device(struct fault *f, struct walk *w, const struct found *
 	entry = pte_make(page->object->physical + page->index, fault_rights(f), f->vma->key);
 	entry = pte_special(pte_accessed(entry));
 	w->table->u.table.used++;
+	/* Release: as in enter. */
 	at_store_release(w->slot, f->access == QUIRE_WRITE ? pte_dirty(entry) : entry);
 	table_unlock(w->table);
 	return fault_done(f, QUIRE_KIND_DEVICE);

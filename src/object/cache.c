@@ -19,25 +19,7 @@
  * No empty node stays: an insertion that makes nodes and then does not insert takes them out again,
  * and so does the removal of the last page. So a cache without pages has no root.
  */
-#include "object/cache.h"
-
-struct cache_node {
-	/* Constant while hooked, but for `parent`, which is the cache's lock's. */
-	uint8_t shift;		   /* a slot covers 2^shift pages; 0: a leaf */
-	uint8_t offset;		   /* of its slot in the parent */
-	bool dead;		   /* leaf: set once, under the lock */
-	uint32_t count;		   /* of slots in use: under the lock (leaf), the cache's lock */
-	struct spinlock lock;	   /* RANK_CACHE_NODE, of leaves only */
-	_Atomic uint64_t dirty;	   /* leaf: a bit for each slot; says nothing of an empty one */
-	struct cache_node *parent; /* NULL: the root */
-	struct deferred deferred;
-	union {
-		struct frame *_Atomic frames[CACHE_SLOTS];
-		struct cache_node *_Atomic children[CACHE_SLOTS];
-	} at __attribute__((aligned(CACHE_LINE)));
-} __attribute__((aligned(CACHE_LINE)));
-
-_Static_assert(sizeof(struct cache_node) == 9 * CACHE_LINE, "a line, and the slots");
+#include "object/cache_node.h"
 
 struct slab cache_slab;
 
@@ -275,8 +257,7 @@ static void unhook(struct cache *cache, struct cache_node *node)
 	shrink(cache);
 }
 
-/* The leaf that covers the index, made if need be. NULL: no memory. => in a section, no lock held
- */
+/* The leaf of the index, made if need be. NULL: no memory. => in a section, no lock held */
 static struct cache_node *make_leaf(struct cache *cache, uint64_t index)
 {
 	struct cache_node *node = NULL, *child = NULL;
@@ -324,7 +305,8 @@ static bool insert_at(struct cache *cache, struct cache_node *leaf, uint64_t ind
 	 */
 	spin_lock(&leaf->lock, RANK_CACHE_NODE);
 	dead = leaf->dead;
-	if (index >= at_load(&cache->limit)) {
+	/* Acquire: pairs with the end of a growth. Who reads the page knows what came before it. */
+	if (index >= at_load_acquire(&cache->limit)) {
 		*result = CACHE_BEYOND;
 	} else if (at_load(slot.at)) {
 		*result = CACHE_TAKEN;
@@ -373,8 +355,7 @@ uint64_t cache_remove(struct cache *cache, uint64_t index, uint64_t end, unsigne
 		bool empty;
 
 		spin_lock(&leaf->lock, RANK_CACHE_NODE);
-		/* A dead leaf is empty; pages that are now where it was came after this call began.
-		 */
+		/* A dead leaf is empty; pages that are where it was came after this began. */
 		for (uint64_t last = leaf_end(index, end); most && index < last; index++) {
 			struct frame *_Atomic *at = slot_of(leaf, index).at;
 			struct frame *frame = at_load(at);
@@ -392,73 +373,4 @@ uint64_t cache_remove(struct cache *cache, uint64_t index, uint64_t end, unsigne
 			prune(cache, leaf);
 	}
 	return most || index >= end ? CACHE_NONE : index;
-}
-
-/* --- the validator --- */
-
-static const char *check_leaf(const struct cache *cache, const struct cache_node *leaf,
-			      uint64_t first, uint64_t *pages, uint64_t *dirty)
-{
-	unsigned count = 0;
-
-	for (unsigned i = 0; i < CACHE_SLOTS; i++) {
-		const struct frame *frame = at_load(&leaf->at.frames[i]);
-
-		if (!frame)
-			continue;
-		if (frame->kind != FRAME_OBJECT || !at_load(&frame->refs))
-			return "a page is not a frame of an object";
-		if (frame->u.object.index != first + i)
-			return "a page is not at its index";
-		if (first + i >= at_load(&cache->limit))
-			return "a page is beyond the limit";
-		count++;
-		*dirty += at_load(&leaf->dirty) >> i & 1;
-	}
-	*pages += count;
-	return count == leaf->count ? NULL : "a leaf miscounts its pages";
-}
-
-/* Of a node and all below it, which cover the indices from `first` on. */
-static const char *check_node(const struct cache *cache, const struct cache_node *node,
-			      uint64_t first, uint64_t *pages, uint64_t *dirty)
-{
-	const char *wrong = NULL;
-	unsigned count = 0;
-
-	if (node->dead || !node->count)
-		return "a node is dead or empty";
-	if (at_load(&node->lock.word))
-		return "a node is locked";
-	if (!node->shift)
-		return check_leaf(cache, node, first, pages, dirty);
-	for (unsigned i = 0; !wrong && i < CACHE_SLOTS; i++) {
-		const struct cache_node *child = at_load(&node->at.children[i]);
-
-		if (!child)
-			continue;
-		if (child->parent != node || child->offset != i ||
-		    child->shift + CACHE_BITS != node->shift)
-			return "a node is not where it says";
-		count++;
-		wrong = check_node(cache, child, first + ((uint64_t)i << node->shift), pages,
-				   dirty);
-	}
-	return wrong || count == node->count ? wrong : "a node miscounts its children";
-}
-
-const char *cache_validate(const struct cache *cache, uint64_t *pages, uint64_t *dirty)
-{
-	const struct cache_node *root = at_load(&cache->root);
-
-	*pages = *dirty = 0;
-	if (at_load(&cache->lock.word))
-		return "the cache is locked";
-	if (!root)
-		return NULL;
-	if (root->parent || root->offset)
-		return "the root has a parent";
-	if (root->shift && root->count == 1 && at_load(&root->at.children[0]))
-		return "the root has no child but the first";
-	return check_node(cache, root, 0, pages, dirty);
 }

@@ -50,8 +50,7 @@ struct cache_slot {
 
 void cache_init(struct cache *, uint64_t limit);
 
-/* => in a section; wait-free. A frame that is read from the slot may leave the cache at any time.
- */
+/* => in a section; wait-free. The frame that is read from the slot may leave it at any time. */
 struct cache_slot cache_find(const struct cache *, uint64_t index);
 /*
  * The slots of [index, index + count) at once, for who needs neighbours: fills slots[0..count).
@@ -112,7 +111,7 @@ static inline void cache_unmark(const struct cache_slot *slot)
 		;
 }
 
-/* NULL, or what is wrong; counts pages and dirty bits. => nothing else runs */
+/* validate.c: NULL, or what is wrong; counts pages and dirty bits. => nothing else runs */
 const char *cache_validate(const struct cache *, uint64_t *pages, uint64_t *dirty);
 
 /* => empty of pages, and so of nodes; nobody looks at it any more. */

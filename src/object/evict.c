@@ -96,7 +96,8 @@ static bool claim_clean(struct frame *frame, bool used, uint64_t *stayed)
 			next = PAGE_READING | PAGE_LEAVING;
 		/* Pairs with the looks at the state under a leaf lock. */
 	} while (next != state && !at_cas(&frame->u.object.state, &state, next));
-	*stayed += !clean;
+	/* Cut off meanwhile: it does not stay. */
+	*stayed += !clean && !(state & PAGE_GONE);
 	return claims;
 }
 
@@ -198,8 +199,11 @@ static uint64_t reclaim_object(struct quire_object *object, uint64_t pages, bool
 {
 	uint64_t start = at_load(&object->hand), index = start, stayed = 0, gone;
 
-	if (write && at_load(&object->io.state) == 0)
-		object_write_back(object, 0, CACHE_NONE, true);
+	if (write && at_load(&object->io.state) == 0) {
+		/* Not waiting for who copies to a page: it may be who has no memory, here. */
+		object_write_back(object, 0, CACHE_NONE, false);
+		object_await_writes(object);
+	}
 	gone = drop(object, &index, CACHE_NONE, false, pages, &stayed);
 	if (gone < pages) {
 		index = 0;

@@ -29,7 +29,6 @@
  * with a page of its own that is not being read yet, so the order of indices does not matter.
  */
 #include "object/object.h"
-#include "sync/sleep.h"
 
 #define AROUND 16 /* pages, a power of two; as many as a fault may enter at once */
 
@@ -38,68 +37,7 @@ struct span {
 	uint64_t start, end;
 };
 
-struct slab pages_slab;
-
-uint32_t pages_size(void)
-{
-	return sizeof(struct page_request);
-}
-
-/* --- requests, of both directions --- */
-
-/* For a write when there is no memory: pages that are written are how there will be some. */
-static struct {
-	struct page_request request;
-	_Atomic uint32_t taken;
-} reserve;
-
-struct page_request *page_request_new(struct quire_object *object, uint64_t index, bool writing)
-{
-	struct page_request *request = slab_alloc(&pages_slab);
-
-	/* Acquire: pairs with page_request_free. */
-	if (!request && writing && !at_xchg(&reserve.taken, 1u))
-		request = &reserve.request;
-	if (!request)
-		return NULL;
-	request->pages.object = object;
-	request->pages.index = index;
-	request->pages.count = 0;
-	request->pages.length = 0;
-	request->pages.private_data = NULL;
-	request->writing = writing;
-	at_add(&object->requests, 1u);
-	return request;
-}
-
-void page_request_add(struct page_request *request, struct frame *frame)
-{
-	unsigned at = request->pages.count++;
-
-	assert_debug(at < QUIRE_BATCH);
-	request->pages.bytes[at] = frame_bytes(frame);
-	request->frames[at] = frame;
-}
-
-void page_request_free(struct page_request *request)
-{
-	struct quire_object *object = request->pages.object;
-
-	if (request == &reserve.request)
-		/* Release: pairs with page_request_new. */
-		at_store_release(&reserve.taken, 0u);
-	else
-		slab_free(&pages_slab, request);
-	/*
-	 * Release: pairs with wait_for_requests, which is called only when refs is 0. A full
-	 * barrier: we see that it is, or it sees that there is nothing to wait for. Until the
-	 * section ends the object is there.
-	 */
-	if (at_sub(&object->requests, 1u) == 1 && at_load(&object->refs) == 0)
-		port_wake(&object->requests);
-}
-
-/* What the page has beyond the end of the object, so many bytes on, reads as zero. */
+/* What the page has behind its first `kept` bytes is beyond the end of the object: zero. */
 static void make_ready(struct frame *frame, uint64_t kept)
 {
 	uint32_t state = at_load(&frame->u.object.state), next;
@@ -141,8 +79,7 @@ static void make_gone(struct frame *frame, int error)
 		frame_put(frame);
 }
 
-/* The end of a read: as page_write_done. => in a section */
-static void read_done(struct page_request *request, int error)
+void page_read_done(struct page_request *request, int error)
 {
 	struct quire_object *object = request->pages.object;
 	uint64_t size;
@@ -168,63 +105,15 @@ static void read_done(struct page_request *request, int error)
 	}
 }
 
-/* The request is over. => in a section */
-static void finish(struct page_request *request, int error)
-{
-	if (request->writing)
-		page_write_done(request, error);
-	else
-		read_done(request, error);
-	page_request_free(request);
-}
-
-void quire_pages_done(struct quire_pages *pages, int error)
-{
-	section_enter();
-	finish(container_of(pages, struct page_request, pages), object_error(error));
-	section_leave();
-}
-
-void page_request_run(struct page_request *request)
-{
-	struct quire_object *object = request->pages.object;
-	struct away away = away_begin();
-	int answer = request->writing ? object->ops->writepages(object, &request->pages)
-				      : object->ops->fault(object, &request->pages);
-
-	away_end(away);
-	if (answer == QUIRE_WAIT)
-		return; /* it may be over already, and freed */
-	section_enter();
-	finish(request, object_error(answer));
-	section_leave();
-}
-
-/* --- reading --- */
-
 /* An empty page into the cache; *out has a pin, the request's. => in a section */
 static enum cache_insert put_empty(struct quire_object *object, uint64_t index, struct frame **out)
 {
 	struct cache_slot slot = cache_find(&object->cache, index);
-	enum cache_insert result;
-	struct frame *frame;
 
 	if (cache_load(&slot))
 		return CACHE_TAKEN;
-	frame = frame_alloc_zeroed(NULL);
-	if (!frame)
-		return CACHE_NO_MEMORY;
-	page_init(frame, object, index, PAGE_READING);
-	/* The pin comes first: the page may be taken out at once. */
-	frame_get(frame);
-	result = cache_insert(&object->cache, index, frame);
-	if (result == CACHE_INSERTED) {
-		*out = frame;
-	} else {
-		frame_put(frame);
-		frame_put(frame);
-	}
-	return result;
+	*out = frame_alloc_zeroed(NULL);
+	return *out ? page_insert_reading(object, index, *out) : CACHE_NO_MEMORY;
 }
 
 /*
@@ -267,7 +156,7 @@ static void read(struct page_request *request)
 	}
 	/* A truncation has come in between. */
 	section_enter();
-	finish(request, -QUIRE_EFAULT);
+	page_request_finish(request, -QUIRE_EFAULT);
 	section_leave();
 }
 
@@ -313,6 +202,8 @@ static int await(struct frame *frame)
 	uint32_t state;
 
 	page_wait(frame, PAGE_READING);
+	/* For who comes back for it: reclaim is not to be faster. */
+	page_use(frame);
 	state = at_load(&frame->u.object.state);
 	page_unpin(frame);
 	return -(int)(state >> PAGE_ERROR_SHIFT);

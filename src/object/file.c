@@ -136,7 +136,7 @@ static const struct quire_object_ops read_only_ops = {
 static int ask_size(const struct file *file, uint64_t *size)
 {
 	struct away away = away_begin();
-	int error = file->ops->size(file->store, size);
+	int error = object_error(file->ops->size(file->store, size));
 
 	away_end(away);
 	return error;

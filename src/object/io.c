@@ -171,15 +171,8 @@ static struct frame *insert_empty(struct quire_object *object, uint64_t index)
 	slot = cache_find(&object->cache, index);
 	if (!cache_load(&slot))
 		frame = frame_alloc(0);
-	if (frame) {
-		page_init(frame, object, index, PAGE_READING);
-		frame_get(frame);
-		if (cache_insert(&object->cache, index, frame) != CACHE_INSERTED) {
-			frame_put(frame);
-			frame_put(frame);
-			frame = NULL;
-		}
-	}
+	if (frame && page_insert_reading(object, index, frame) != CACHE_INSERTED)
+		frame = NULL;
 	section_leave();
 	return frame;
 }
@@ -209,20 +202,25 @@ static bool finish_page(struct quire_object *object, struct frame *frame)
 	return !gone;
 }
 
-/* Write a whole page that is not in the cache. False: not this way. */
+/* Write a whole page that is not in the cache. False: not this way, or not all of it. */
 static bool write_whole(struct quire_object *object, uint64_t offset, const unsigned char *from)
 {
 	struct frame *frame;
+	uint64_t size, kept;
 
-	/* Without `fault` nothing is read anyway; and page_mkwrite asks for a page that is there.
-	 */
+	/* Without `fault` nothing is read anyway; page_mkwrite is about a page that is there. */
 	if (!object->ops->fault || object->ops->page_mkwrite)
 		return false;
 	frame = insert_empty(object, offset >> PAGE_SHIFT);
 	if (!frame)
 		return false;
 	bytes_in(frame_bytes(frame), from, PAGE_SIZE);
-	return finish_page(object, frame);
+	/* It was inserted, then the size is read: pairs with truncation, as the end of a read. */
+	at_fence();
+	size = at_load(&object->size);
+	kept = size > offset ? in_page(offset, size - offset) : 0;
+	bytes_clear((unsigned char *)frame_bytes(frame) + kept, PAGE_SIZE - kept);
+	return finish_page(object, frame) && kept == PAGE_SIZE;
 }
 
 /* Write to one page. False: look again if there is no *error. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Where an object is mapped: the list of records, and the walk of a sweep through it. */
 #include "object/mapping.h"
-#include "sync/sleep.h"
 
 struct slab mapping_slab;
 
@@ -52,7 +51,9 @@ static int tell_open(const struct mapping_place *place)
 		.prot = place->prot,
 	};
 
-	return place->object->ops->open ? place->object->ops->open(place->object, &info) : 0;
+	if (!place->object->ops->open)
+		return 0;
+	return object_error(place->object->ops->open(place->object, &info));
 }
 
 int mapping_make(const struct mapping_place *place, struct mapping **out)

@@ -15,7 +15,9 @@
  *
  * Order. A sweep goes through the records from first to last, new ones come last. An entry that a
  * fork copies or a mremap moves goes from a record to one that was made later; so a sweep that
- * has not met it in the first meets it in the second. (That is why a merge keeps the later one.)
+ * has not met it in the first meets it in the second. (That is why a merge keeps the later one; and
+ * why there is none while a fork copies: the record that it copies from would become later than the
+ * child's.)
  *
  * A sweep sleeps, and nobody may wait for it but the end of the space. So it has a reference of the
  * record that it is at, which keeps that in the list, dropped or not: the way on is never lost. And

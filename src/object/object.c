@@ -14,7 +14,7 @@
  * has one. A section that began before the mapping went may still find it, put a page of zeroes
  * into its cache, or call quire_pages_done: hence the limit, and the grace period.
  */
-#include "object/mapping.h"
+#include "object/object.h"
 #include "sync/sleep.h"
 
 struct slab object_slab;

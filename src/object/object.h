@@ -124,7 +124,7 @@ bool object_try_get(struct quire_object *);
 /*
  * Give back a reference where nothing may sleep: an object without references waits in a list until
  * object_reap.
- * => pinned; takes at most RANK_WAIT
+ * => anywhere; takes no lock
  */
 void object_put_later(struct quire_object *);
 /*
@@ -191,6 +191,12 @@ static inline void page_unpin(struct frame *frame)
  * => in a section
  */
 enum cache_insert page_insert_zero(struct quire_object *, uint64_t index, struct frame *);
+/*
+ * Put a frame in whose contents are to come, READING: the caller fills it, and has a pin. Unless it
+ * is inserted the frame is freed. As cache_insert.
+ * => in a section
+ */
+enum cache_insert page_insert_reading(struct quire_object *, uint64_t index, struct frame *);
 
 /*
  * Sleep until state & bits is 0 or the page is GONE.
@@ -227,7 +233,7 @@ static inline bool page_is_dirty(const struct frame *frame, const struct cache_s
  */
 int page_mkwrite(struct quire_object *, uint64_t index);
 
-/* --- fetch.c: pages on their way between the cache and what keeps them --- */
+/* --- request.c: pages on their way between the cache and what keeps them --- */
 
 /*
  * What an operation has answered, as an error: 0, or -4095 to -1. -QUIRE_EFAULT is Quire's own, for
@@ -257,15 +263,22 @@ void page_request_add(struct page_request *, struct frame *);
 /* => without pages, or when they have been given up; in a section */
 void page_request_free(struct page_request *);
 /*
- * Call the operation. When it is done, here or by quire_pages_done, the request is finished
- * (page_write_done, or its like for reading: errors are counted, who waits is woken, the pins are
- * given up) and freed.
+ * Call the operation. When it is done, here or by quire_pages_done, the request is finished.
  * => holding nothing but a reference to the object; may sleep. The request is no longer the
  *    caller's.
  */
 void page_request_run(struct page_request *);
-/* write.c: its half of the end; does not free the request. error: 0 or negative. => in a section */
+/*
+ * The request is over (error: 0 or negative): errors are counted, who waits is woken, the pins are
+ * given up, the request is freed.
+ * => in a section
+ */
+void page_request_finish(struct page_request *, int error);
+/* Its halves, by direction: fetch.c and write.c. They don't free the request. => in a section */
+void page_read_done(struct page_request *, int error);
 void page_write_done(struct page_request *, int error);
+
+/* --- fetch.c --- */
 
 /*
  * Have the page at index in the cache, READY, or find out why not; with absent pages beside it, as
@@ -284,7 +297,7 @@ int page_fetch(struct quire_object *, uint64_t index);
  */
 void object_write_back(struct quire_object *, uint64_t index, uint64_t end, bool wait);
 
-/* Until no write is under way. => `io` held, so that none begins; may sleep */
+/* Until no write is under way. => may sleep; `io` held if none is to begin then */
 void object_await_writes(struct quire_object *);
 
 /* --- truncate.c --- */

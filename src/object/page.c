@@ -70,6 +70,22 @@ enum cache_insert page_insert_zero(struct quire_object *object, uint64_t index, 
 	return cache_insert(&object->cache, index, frame);
 }
 
+enum cache_insert page_insert_reading(struct quire_object *object, uint64_t index,
+				      struct frame *frame)
+{
+	enum cache_insert result;
+
+	page_init(frame, object, index, PAGE_READING);
+	/* The pin comes first: the page may be taken out at once. */
+	frame_get(frame);
+	result = cache_insert(&object->cache, index, frame);
+	if (result != CACHE_INSERTED) {
+		frame_put(frame);
+		frame_put(frame);
+	}
+	return result;
+}
+
 bool page_make_dirty(struct frame *frame, const struct cache_slot *slot, bool asked)
 {
 	const struct quire_object *object = frame->u.object.object;

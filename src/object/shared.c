@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Shared memory: an object without operations. Its contents live in its cache, and begin as zero.
- */
+/* Shared memory: an object without operations. Its contents, zero at first, live in its cache. */
 #include "object/kinds.h"
 
 int quire_shared_create(uint64_t size, const struct quire_object_config *names,

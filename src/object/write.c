@@ -39,7 +39,7 @@ static enum pick pick(struct frame *frame, const struct cache_slot *slot)
 	cache_unmark(slot);
 	state = at_load(&frame->u.object.state);
 	while ((state & (PAGE_DIRTY | PAGE_WRITING | PAGE_GONE)) == PAGE_DIRTY)
-		/* Pairs with page_is_dirty, under the leaf lock: published, before the sweep. */
+		/* Pairs with page_make_dirty, under the leaf lock: published, before the sweep. */
 		if (at_cas(&frame->u.object.state, &state, (state ^ PAGE_DIRTY) | PAGE_WRITING))
 			return PICKED;
 	/* Acquire: pairs with the insertion of another page, which is marked after it. */

@@ -136,6 +136,9 @@ static int advise_vma(struct quire_mm *mm, const struct vma *vma, uint64_t start
 	const struct remembered *r = find_remembered(advice);
 	int error = check(vma->flags, vma->mapping != NULL, advice);
 
+	if (!error && zaps(advice) && vma->mapping && vma->mapping->object->device)
+		error = -QUIRE_EINVAL;
+
 	if (error)
 		return error;
 	if (r)

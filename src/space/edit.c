@@ -164,10 +164,19 @@ static void add(struct edit *edit, uint64_t start, uint64_t end, const struct vm
 	edit->added[edit->count++] = vma;
 }
 
+/*
+ * May they have one record? Not while a fork copies entries: the merged one would be later than the
+ * child's, and a sweep of the object meet the child first (object/mapping.h).
+ */
+static bool one_mapping(const struct mapping *a, const struct mapping *b)
+{
+	return a == b || (mapping_same(a, b) && at_load(&a->mm->forking) == 0);
+}
+
 static bool same_attributes(const struct vma *vma, const struct vma_attributes *as)
 {
 	return at_load(&vma->seq) != VMA_PENDING && !as->pending && vma->flags == as->flags &&
-	       vma->key == as->key && mapping_same(vma->mapping, as->mapping);
+	       vma->key == as->key && one_mapping(vma->mapping, as->mapping);
 }
 
 /* Is the VMA cut in two at this address, and does its object not want that? */

@@ -243,7 +243,7 @@ static int copy_all(struct quire_mm *parent, struct quire_mm *child)
 }
 
 /*
- * The vma-lock baseline: fork has every VMA to itself, as in Linux. Either a fault sees the mark
+ * The vma-lock baseline: fork has every VMA to itself, as in Linux. Either a fault sees `forking`
  * after it has locked its VMA, and gives it back, or its count is seen here (both sides: full
  * barrier).
  */
@@ -251,8 +251,6 @@ static void exclude_faults(struct quire_mm *mm)
 {
 	unsigned turn = 0;
 
-	at_store(&mm->forking, true);
-	at_fence();
 	/* Only this call edits the tree: the space is locked exclusively. */
 	for_each_vma(vma, &mm->tree, 0, UINT64_MAX)
 		while (at_load_acquire(&vma->readers) != 0) /* pairs with vma_read_done */
@@ -268,12 +266,14 @@ static int copy(struct quire_mm *parent, struct quire_mm **out)
 	if (error)
 		return error;
 	space_lock(&lock, parent, parent->start, parent->end, SPACE_FORK);
+	/* Before the layout is copied, under the tree lock: later edits see it there. */
+	at_add(&parent->forking, 1u);
 	if (parent->mode == QUIRE_VMA_LOCK)
 		exclude_faults(parent);
 	error = copy_layout(parent, child);
 	if (!error)
 		error = copy_all(parent, child);
-	at_store_release(&parent->forking, false); /* pairs with vma_locked's load */
+	at_sub(&parent->forking, 1u); /* release: pairs with vma_locked's load */
 	space_unlock(&lock);
 	if (error)
 		quire_mm_destroy(child);

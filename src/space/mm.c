@@ -139,7 +139,7 @@ static void initialise(struct quire_mm *mm)
 	at_store(&mm->keys, 1u); /* key 0 is everybody's */
 	range_lock_init(&mm->ranges);
 	rwsem_init(&mm->lock);
-	at_store(&mm->forking, false);
+	at_store(&mm->forking, 0u);
 	at_store(&mm->sweeps, 0u);
 }
 

@@ -42,10 +42,14 @@ struct quire_mm {
 	struct rwsem lock __attribute__((aligned(64)));
 
 	struct quire_mm *next, *prev; /* all spaces: RANK_SPACES */
-	_Atomic uint32_t sweeps;      /* by objects, in progress: quire_mm_destroy sleeps on it */
+	/* In progress, by objects; in the baselines by all calls. quire_mm_destroy sleeps on it. */
+	_Atomic uint32_t sweeps;
 
-	/* vma-lock: no VMA may be locked by a fault. Changed under `lock`, read by every fault. */
-	_Atomic bool forking __attribute__((aligned(64)));
+	/*
+	 * Forks under way: mappings of objects are not merged (edit.c). vma-lock: no VMA may be
+	 * locked by a fault, each of which reads it.
+	 */
+	_Atomic uint32_t forking __attribute__((aligned(64)));
 };
 
 static inline struct trace_block *mm_trace(struct quire_mm *mm)

@@ -24,6 +24,8 @@
  */
 #include "space/space.h"
 
+#define IN_THE_WAY 1 /* beside errors, which are negative */
+
 struct remap {
 	struct quire_mm *mm;
 	uint64_t old, old_length, new_length, target;
@@ -32,7 +34,7 @@ struct remap {
 	bool target_locked;
 	struct mapping *mapping; /* of the target, of an object */
 	struct deferred *gone;	 /* see space_take_gone */
-	struct span busy; /* with -QUIRE_EBUSY: who is in the way there will soon be through */
+	struct span busy;	 /* with IN_THE_WAY: who is there will soon be through */
 };
 
 static int64_t check_arguments(const struct remap *r)
@@ -191,18 +193,18 @@ static void unlock_ranges(struct remap *r)
 
 /*
  * Find and lock a place for the target.
- * => in an edit; -QUIRE_EBUSY: somebody is in the way, in r->busy
+ * => in an edit; IN_THE_WAY: somebody is, in r->busy
  */
 static int reserve_target(struct remap *r)
 {
 	int64_t place = space_find_gap(r->mm, r->target, r->new_length, &r->busy);
 
 	if (place < 0)
-		return r->busy.start < r->busy.end ? -QUIRE_EBUSY : (int)place;
+		return r->busy.start < r->busy.end ? IN_THE_WAY : (int)place;
 	r->target = (uint64_t)place;
 	if (!space_reserve(&r->target_lock, r->mm, r->target, r->target + r->new_length,
 			   &r->busy.start, &r->busy.end))
-		return -QUIRE_EBUSY;
+		return IN_THE_WAY;
 	r->target_locked = r->mm->mode == QUIRE_SPECULATIVE;
 	return 0;
 }
@@ -314,7 +316,7 @@ static int64_t move_somewhere(struct remap *r)
 		if (!error)
 			error = move(r, &as);
 		unlock_ranges(r);
-		if (error != -QUIRE_EBUSY)
+		if (error != IN_THE_WAY)
 			break;
 		space_wait(r->mm, &r->busy);
 		r->target = hint;

@@ -16,8 +16,6 @@
  */
 #include "space/sweep.h"
 
-#include "frame/rmap.h"
-
 struct reverse {
 	struct sweep sweep;
 	const struct mapping *mapping;
@@ -156,10 +154,7 @@ uint64_t space_sweep_mapping(struct mapping *mapping, uint64_t first, uint64_t l
 		sweep_leaf(&r);
 		sweep_end_leaf(&r.sweep);
 	}
-	/* Where sweeps are not alone another may have taken an entry and not have flushed yet. */
-	if (!lock.ranged)
-		gather_flush(&r.sweep.gather, span.start, span.end - span.start);
-	gather_finish(&r.sweep.gather);
+	sweep_finish(&r.sweep, span.start, span.end);
 	space_unlock(&lock);
 	return r.changed;
 }

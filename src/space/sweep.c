@@ -59,6 +59,14 @@ void sweep_end_leaf(struct sweep *s)
 	section_leave();
 }
 
+void sweep_finish(struct sweep *s, uint64_t start, uint64_t end)
+{
+	/* Whoever had the leaf before us is counted, or has flushed: the leaf lock. */
+	if (s->mm->mode != QUIRE_SPECULATIVE && at_load(&s->mm->sweeps) > 1)
+		gather_flush(&s->gather, start, end - start);
+	gather_finish(&s->gather);
+}
+
 void sweep_zap(struct sweep *s, slot *at, pte entry)
 {
 	struct frame *frame;
@@ -114,10 +122,13 @@ void sweep_free_span(struct quire_mm *mm, uint64_t start, uint64_t end, uint64_t
 
 void space_zap(struct quire_mm *mm, uint64_t start, uint64_t end, bool unhook)
 {
+	bool alone = mm->mode == QUIRE_SPECULATIVE;
 	uint64_t floor, ceiling;
 	struct sweep s;
 	bool empty;
 
+	if (!alone)
+		at_add(&mm->sweeps, 1u);
 	sweep_begin(&s, mm, start, end);
 	while (sweep_next_leaf(&s)) {
 		struct frame *leaf = s.leaf;
@@ -135,7 +146,10 @@ void space_zap(struct quire_mm *mm, uint64_t start, uint64_t end, bool unhook)
 			sweep_end_leaf(&s);
 		}
 	}
-	gather_finish(&s.gather);
+	sweep_finish(&s, start, end);
+	/* Nobody sleeps on it: the space is not destroyed meanwhile. */
+	if (!alone)
+		at_sub(&mm->sweeps, 1u);
 }
 
 /* Fewer rights, or another key, for one entry; never more rights: those come with faults. */

@@ -33,6 +33,11 @@ void sweep_begin(struct sweep *, struct quire_mm *, uint64_t start, uint64_t end
  */
 bool sweep_next_leaf(struct sweep *);
 void sweep_end_leaf(struct sweep *);
+/*
+ * Flush, and free what [start, end) had. Where sweeps are not alone (the baselines) another may
+ * have taken an entry and not have flushed yet: it is counted in `sweeps` until it has.
+ */
+void sweep_finish(struct sweep *, uint64_t start, uint64_t end);
 /* Take the entry at s->address away. => leaf locked, room */
 void sweep_zap(struct sweep *, slot *at, pte entry);
 /*

@@ -35,8 +35,7 @@ struct vma {
 	uint64_t start, end;
 	uint32_t flags;
 	uint32_t key;
-	struct mapping *mapping; /* of an object; NULL: anonymous memory. Lives as long as the VMA
-				  */
+	struct mapping *mapping; /* of an object, lives as long as the VMA; NULL: anonymous */
 	struct deferred deferred;
 	/* The vma-lock baseline: faults inside; VMA_WRITER for ever once it is being replaced. */
 	_Atomic uint32_t readers;

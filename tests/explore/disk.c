@@ -43,15 +43,6 @@ int disk_remove(struct quire_object *object, uint64_t offset, uint64_t length)
 	return 0;
 }
 
-/* What is cut off is not there again when the object grows. */
-int disk_truncate(struct quire_object *object, uint64_t size)
-{
-	(void)object;
-	for (uint64_t page = size / PAGE; page < DISK_PAGES; page++)
-		disk[page][0] = disk[page][1] = 0;
-	return 0;
-}
-
 const struct quire_object_ops disk_ops = {
 	.fault = disk_read,
 	.writepages = disk_write,

@@ -16,7 +16,6 @@ extern uint64_t disk[DISK_PAGES][2];
 int disk_read(struct quire_object *, struct quire_pages *);
 int disk_write(struct quire_object *, struct quire_pages *);
 int disk_remove(struct quire_object *, uint64_t offset, uint64_t length);
-int disk_truncate(struct quire_object *, uint64_t size); /* whole pages */
 
 /* Those, and nothing else. */
 extern const struct quire_object_ops disk_ops;

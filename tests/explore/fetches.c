@@ -351,6 +351,31 @@ static void page_1(void)
 	store(B, 1);
 }
 
+/* Old contents don't come back. */
+static void cut_and_grow(void)
+{
+	cut_only();
+	expect(quire_object_truncate(object, 4 * NODE * PAGE) == 0);
+}
+
+static void written(void)
+{
+	memory();
+	store(A, 7);
+	store(A + HALF, 7);
+}
+
+static void zero_or_new(void)
+{
+	uint64_t value = load(A);
+
+	expect(value == 0 || value == 1);
+	expect_equal(load(A + HALF), 0);
+}
+
+SCENARIO(Q10_cut_and_grown, "an object is cut and grows again beside a write", .setup = written,
+	 .run = { cut_and_grow, write_a_or_bus }, .check = zero_or_new);
+
 static void remove_page(uint64_t index)
 {
 	expect(quire_object_remove(object, index * PAGE, PAGE) == 0);

@@ -38,6 +38,10 @@ struct record {
 };
 extern struct record records[GENERATED_CPUS][PER_CPU];
 
+/* generate_disk.c: what an object ON_DISK is kept on, and in setup, one that contains this. */
+extern _Atomic uint64_t generated_disk[LINEAR_OBJECT];
+struct quire_object *generated_object(enum object_kind, const struct linear_object *);
+
 void generated_setup(void);
 extern void (*const generated_programs[GENERATED_CPUS])(void);
 void generated_check(void);

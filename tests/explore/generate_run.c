@@ -12,7 +12,6 @@
  * an operation also ends with a fence: what it stores takes effect before it returns, else no
  * history would be linearizable, as on real machines.
  */
-#include "disk.h"
 #include "generate_plan.h"
 #include "frame/frame.h"
 #include <quire/mm.h>
@@ -50,32 +49,6 @@ static void touch(unsigned p, enum touched touched)
 		expect_equal(load(address_of(p)), first_value(p));
 }
 
-static void make_the_object(void)
-{
-	static const struct quire_object_ops ops = {
-		.fault = disk_read,
-		.writepages = disk_write,
-		.truncate = disk_truncate,
-		.remove = disk_remove,
-	};
-
-	object = NULL;
-	if (plan.kind == IN_MEMORY)
-		expect(quire_shared_create(plan.object.pages * PAGE, NULL, &object) == 0);
-	else if (plan.kind == ON_DISK)
-		object = make_file(&ops, ALL_CAPS, plan.object.pages);
-	disk_truncate(object, 0);
-	for (unsigned i = 0; i < plan.object.pages; i++) {
-		uint64_t word = plan.object.value[i];
-
-		/* On the disk alone: no page is in the cache. */
-		if (plan.kind == ON_DISK)
-			disk[i][0] = word;
-		else
-			expect(quire_object_write(object, i * PAGE, &word, sizeof(word)) == 8);
-	}
-}
-
 static void map_page(unsigned p)
 {
 	const struct linear_page *page = &plan.pages[p];
@@ -90,7 +63,7 @@ static void map_page(unsigned p)
 
 void generated_setup(void)
 {
-	make_the_object();
+	object = generated_object(plan.kind, &plan.object);
 	for (unsigned p = 0; p < LINEAR_PAGES; p++)
 		if (plan.pages[p].mapped)
 			map_page(p);
@@ -337,7 +310,7 @@ static void check_saved(void)
 	expect(quire_object_sync(object, 0, LINEAR_OBJECT * PAGE) == 0);
 	for (unsigned i = 0; i < LINEAR_OBJECT; i++)
 		if (content_of(i) != BUS)
-			expect_equal(disk[i][0], content_of(i));
+			expect_equal(at_load(&generated_disk[i]), content_of(i));
 }
 
 /* What a child writes, its parent does not see. => the child's contents have been looked at */
@@ -382,7 +355,10 @@ static void collect(struct linear_history *h)
 
 void generated_check(void)
 {
-	struct linear_history h = { .memory_fails = plan.failing != 0 };
+	struct linear_history h = {
+		.memory_fails = plan.failing != 0,
+		.kept_elsewhere = plan.kind == ON_DISK,
+	};
 	struct linear_page child[LINEAR_PAGES];
 
 	inject_set(0);

@@ -200,26 +200,37 @@ static bool try_begin(struct state s, unsigned i)
 	return false;
 }
 
+static bool try_clear(struct state s, unsigned i, unsigned p)
+{
+	if (!history->kept_elsewhere || !model_takes(&history->operations[i]) ||
+	    !s.object[p].there || s.object[p].cleared)
+		return false;
+	model_clear(&s, p);
+	return search(s);
+}
+
+static bool try_page(struct state s, unsigned i, unsigned p)
+{
+	s.todo[i] &= (uint8_t) ~(1u << p);
+	model_do_page(&s, &history->operations[i], p);
+	return search(s);
+}
+
+static bool try_end(struct state s, unsigned i)
+{
+	end(&s, i);
+	return search(s);
+}
+
 static bool try_pages(const struct state *s, unsigned i)
 {
-	const struct linear_operation *o = &history->operations[i];
-	struct state next = *s;
-
-	if (o->kind == LINEAR_FORK)
+	if (history->operations[i].kind == LINEAR_FORK)
 		return false;
-	if (!s->todo[i]) {
-		end(&next, i);
-		return search(next);
-	}
-	for (unsigned p = 0; p < LINEAR_PAGES; p++) {
-		if (!(s->todo[i] & 1u << p))
-			continue;
-		next = *s;
-		next.todo[i] &= (uint8_t) ~(1u << p);
-		model_do_page(&next, o, p);
-		if (search(next))
+	if (!s->todo[i])
+		return try_end(*s, i);
+	for (unsigned p = 0; p < LINEAR_PAGES; p++)
+		if (s->todo[i] & 1u << p && (try_page(*s, i, p) || try_clear(*s, i, p)))
 			return true;
-	}
 	return false;
 }
 

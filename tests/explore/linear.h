@@ -17,7 +17,8 @@
  *     page may still use it at its old address, while others use what is there now; in case of
  *     mremap that is the same page at both its addresses
  *   - truncation and holes: each page of the object goes at some moment of the call; until the call
- *     returns, a CPU that has a translation of it may still use it, as it was
+ *     returns, a CPU that has a translation of it may still use it, as it was. If the object is
+ *     kept elsewhere, the page may read as zero before it goes; what is then stored goes with it
  *   - where memory may fail, a call may return ENOMEM and have changed nothing (mprotect: the pages
  *     up to some point)
  */
@@ -79,7 +80,8 @@ struct linear_history {
 	struct linear_object object_first, object_last;
 	struct linear_operation operations[LINEAR_OPERATIONS];
 	unsigned count;
-	bool memory_fails; /* calls may return ENOMEM for it */
+	bool memory_fails;   /* calls may return ENOMEM for it */
+	bool kept_elsewhere; /* the object */
 };
 
 bool linear_check(const struct linear_history *);

@@ -21,13 +21,12 @@ bool model_takes(const struct linear_operation *o)
 	return o->kind == LINEAR_TRUNCATE || o->kind == LINEAR_HOLE;
 }
 
-/* The pages that a writer has locked, as bits. */
 unsigned model_range(const struct linear_operation *o)
 {
-	if (o->kind >= LINEAR_TRUNCATE)
-		return 0;
 	unsigned range = ((1u << o->pages) - 1) << o->page;
 
+	if (o->kind >= LINEAR_TRUNCATE)
+		return 0;
 	if (o->kind == LINEAR_FORK)
 		return (1u << LINEAR_PAGES) - 1;
 	return o->kind == LINEAR_MREMAP ? range | ((1u << o->pages) - 1) << o->target : range;
@@ -70,7 +69,6 @@ static unsigned resized(const struct state *s, const struct linear_operation *o)
 	return changed;
 }
 
-/* What the call returns, and as bits the pages that it changes. */
 int model_decide(const struct state *s, const struct linear_operation *o, unsigned *todo)
 {
 	unsigned range = model_range(o), mapped = mapped_in(s, range), holes = range & ~mapped;
@@ -111,7 +109,6 @@ static int refusal(const struct linear_page *page, uint8_t needed)
 	return page->prot & needed ? 0 : LINEAR_ACCERR;
 }
 
-/* A store that is not refused. */
 bool model_changes(const struct linear_operation *o)
 {
 	return o->kind == LINEAR_STORE && o->result == 0;
@@ -145,7 +142,6 @@ struct found model_look(struct state *s, const struct linear_operation *o, enum 
 	return (struct found){ page, &page->value };
 }
 
-/* Is this what the access returns that finds this? */
 bool model_fits(const struct found *found, const struct linear_operation *o)
 {
 	bool store = o->kind == LINEAR_STORE;
@@ -169,7 +165,13 @@ static void take(struct state *s, unsigned i, bool there)
 		if (moved ? s->now[moved - 1].shows == i + 1 : s->old[p].shows == i + 1)
 			s->stale[p] |= s->lagging[p];
 	}
-	*content = (struct content){ there, 0, content->there, content->value };
+	*content = (struct content){ there, 0, content->there, content->value, 0 };
+}
+
+void model_clear(struct state *s, unsigned page)
+{
+	s->object[page].value = 0;
+	s->object[page].cleared = 1;
 }
 
 static void move_page(struct state *s, unsigned from, unsigned to)

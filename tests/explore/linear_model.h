@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What linear.c searches: the sequential model of pages and an object, and what it may lag behind.
- */
+/* What linear.c searches: pages and an object in one state, and how operations change it. */
 #ifndef LINEAR_MODEL_H
 #define LINEAR_MODEL_H
 
@@ -9,8 +8,8 @@
 /* Each page of the object goes and comes at a moment of its own. */
 struct content {
 	uint8_t there, value;
-	/* Taken away by the call under way, which was `old`. */
-	uint8_t taken, old;
+	/* By the call under way: it was `old`, or is about to be and reads as zero. */
+	uint8_t taken, old, cleared;
 };
 
 /* Bytes throughout, so that equal states are equal as memory. */
@@ -38,6 +37,8 @@ bool model_same_page(const struct linear_page *, const struct linear_page *);
 /* What the call returns, and as bits the pages that it changes, one at a time. */
 int model_decide(const struct state *, const struct linear_operation *, unsigned *todo);
 void model_do_page(struct state *, const struct linear_operation *, unsigned page);
+/* A page that it takes from an object is zero before that. */
+void model_clear(struct state *, unsigned page);
 /* The call returns: nobody uses what it has taken. */
 void model_end(struct state *, const struct linear_operation *);
 

@@ -169,6 +169,35 @@ static void saved(void)
 SCENARIO(H55_space_synced, "a space goes beside a sync of what it has written to",
 	 .setup = space_goes, .run = { destroy_other, sync_all }, .check = saved);
 
+/* Of two pages one is dirty and the other clean. */
+static void space_with_two(void)
+{
+	cached();
+	map_in_other(QUIRE_MAP_SHARED);
+	unmap(A, 1);
+	map_object(A, 2, QUIRE_MAP_SHARED, object, 0);
+	store(A, 5);
+	run_space(mm);
+}
+
+static void destroy_only(void)
+{
+	quire_mm_destroy(other);
+}
+
+static void invalidate_second(void)
+{
+	expect(quire_object_invalidate(object, PAGE, PAGE) == 0);
+}
+
+/*
+ *     S   in the space ─ leaves it .......................... on to the next record
+ *     2                                finds S's record: no sweep may begin in it
+ *     0       drops the record ─ waits ─ the space is gone
+ */
+SCENARIO(H55_space_two_sweeps, "a space goes beside two sweeps of an object that it maps",
+	 .setup = space_with_two, .run = { destroy_only, sync_all, invalidate_second });
+
 /* --- the last mapping, the last reference --- */
 
 static unsigned released;
@@ -391,6 +420,23 @@ static void gone_from_child(void)
 
 SCENARIO(Q10_forked_copy, "fork of a private copy against truncation", .setup = copied,
 	 .run = { fork_it, truncate_all }, .check = gone_from_child);
+
+/*
+ *     F   child's record ............................... copies the private page to the child
+ *     S         mmap beside A ─ sweep: the child, then A's record
+ *
+ * Were A merged with what is mapped beside it, its record would be later than the child's.
+ */
+static void map_beside_and_truncate(void)
+{
+	expect_equal(quire_mmap_object(mm, B, PAGE, READ_WRITE, QUIRE_MAP_PRIVATE, object, PAGE,
+				       READ_WRITE),
+		     B);
+	truncate_all();
+}
+
+SCENARIO(Q10_merged_in_fork, "fork of a private copy against a neighbour and truncation",
+	 .setup = copied, .run = { fork_it, map_beside_and_truncate }, .check = gone_from_child);
 
 /* --- moved --- */
 

@@ -9,6 +9,7 @@
  * When T's call has returned T looks itself: the page must be gone from every mapping.
  */
 #include "disk.h"
+#include "sync/atomic.h"
 
 static struct quire_object *object;
 
@@ -115,6 +116,39 @@ static void nothing_is_left(void)
 	SCENARIO(Q10_##name, about " against truncation", .setup = prepare,                        \
 		 .run = { cut, program }, .check = nothing_is_left)
 
+static _Atomic bool told;
+
+/* When the object is told, no mapping shows the page any more. */
+static void tell(struct quire_object *which, uint64_t index, uint64_t count)
+{
+	(void)which, (void)index, (void)count;
+	at_store_release(&told, true); /* pairs with read_when_told */
+}
+
+static const struct quire_object_ops told_ops = {
+	.fault = disk_read,
+	.writepages = disk_write,
+	.invalidate = tell,
+};
+
+static void shown_until_told(void)
+{
+	at_store(&told, false);
+	object = make_file(&told_ops, QUIRE_CAN_FAULT, 2);
+	have_pages(QUIRE_MAP_SHARED);
+	as_cpu(1);
+	load(A);
+}
+
+static void read_when_told(void)
+{
+	bool gone = at_load_acquire(&told); /* pairs with tell */
+	uint64_t value = load(A);
+
+	expect(value == BUS || (value == disk_value(0) && !gone));
+}
+
+CUT(told, "a read when the object knows that its page has gone", shown_until_told, read_when_told);
 CUT(read, "a read", shared, read_or_bus);
 CUT(write, "a shared write", shared, write_or_bus);
 CUT(private_write, "a private write", private, write_or_bus);

@@ -122,6 +122,17 @@ static void a_dropped_or_8(void)
 SCENARIO(Q7_stale_translation, "a page is dropped and freed while another CPU writes to it",
 	 .setup = known_to_both, .run = { drop_a, write_8 }, .check = a_dropped_or_8);
 
+static void drop_and_look(void)
+{
+	expect(quire_madvise(mm, A, PAGE, QUIRE_MADV_DONTNEED) == 0);
+	expect_equal(load(A), 0);
+}
+
+/* In the baselines both at once: who finds nothing left to drop must not return before the flush.
+ */
+SCENARIO(Q7_dropped_twice, "two calls drop a page that both CPUs know", .setup = known_to_both,
+	 .run = { drop_and_look, drop_and_look });
+
 /* --- busy entries --- */
 
 /* A page of two spaces: each write to it makes a copy. */

@@ -94,8 +94,12 @@ static void write_5_and_6(void)
 
 static void saved_5(void)
 {
+	struct quire_object_stats stats;
+
 	expect_equal(load(A), 5);
 	sync();
+	quire_object_stats(object, &stats);
+	expect_equal(stats.dirty, 0);
 	expect_equal(disk[0][0], 5);
 }
 
@@ -197,6 +201,10 @@ static void clean_and_sync(void)
 SCENARIO(sync_two_calls, "a sync against quire_object_write and a sync", .setup = dirty,
 	 .run = { sync, clean_and_sync });
 
+/* The page may be DIRTY by the other's doing, and not have the mark yet. */
+SCENARIO(sync_call_beside_store, "quire_object_write and a sync against a store to the same page",
+	 .setup = clean, .run = { clean_and_sync, write_half }, .check = saved_5_and_6);
+
 /* A page that is not there, written to as a whole, is not read. */
 static void write_page(void)
 {
@@ -294,6 +302,22 @@ static void sync_more(void)
 
 SCENARIO(Q10_sync, "truncation against a sync of what is cut off", .setup = dirty_second,
 	 .run = { cut, sync_more });
+
+static void cut_in_half(void)
+{
+	expect(quire_object_truncate(object, HALF) == 0);
+}
+
+/* Either it was cut after the write, or made larger again by it. */
+static void rest_is_zero(void)
+{
+	uint64_t value = load(A + HALF);
+
+	expect(value == 0 ? quire_object_size(object) == HALF : quire_object_size(object) == PAGE);
+}
+
+SCENARIO(written_and_cut, "a whole page is written that is not there, and cut in half",
+	 .setup = not_there, .run = { write_page, cut_in_half }, .check = rest_is_zero);
 
 /* --- page_mkwrite --- */
 
@@ -469,6 +493,8 @@ static void stable_elsewhere(void)
 
 SCENARIO(stable_known, "a page that must not change while it is saved: writes by a translation",
 	 .setup = stable, .run = { sync, write_5_and_6 }, .check = saved_5_and_6);
+SCENARIO(stable_call, "a page that must not change while it is saved: quire_object_write",
+	 .setup = stable, .run = { sync, write_call }, .check = saved_5);
 SCENARIO(stable_first, "a page that must not change while it is saved: a first write",
 	 .setup = stable_elsewhere, .run = { sync, write_5_and_6 }, .check = saved_5_and_6);
 
