@@ -199,8 +199,8 @@ void quire_pages_done(struct quire_pages *pages, int error);
 
 /*
  * Another size. What is cut off leaves every mapping, private copies included, before the call
- * returns. Returns 0; -QUIRE_EINVAL: too large; an error of the operation `truncate`, and nothing
- * has changed. May sleep.
+ * returns; until then it may read as zero already. Returns 0; -QUIRE_EINVAL: too large; an error of
+ * the operation `truncate`, and nothing has changed. May sleep.
  */
 int quire_object_truncate(struct quire_object *object, uint64_t size);
 /*

@@ -271,6 +271,30 @@ static void drop_any(struct quire_object *object, uint64_t first, uint64_t end)
 	let_go(object, pages);
 }
 
+/* => `io` held, the hole is published; may sleep */
+static void await_reads(struct quire_object *object, uint64_t index, uint64_t end)
+{
+	struct frame *frame;
+
+	for (; (frame = next_page(object, &index, end)) != NULL; index++) {
+		page_wait(frame, PAGE_READING);
+		page_unpin(frame);
+	}
+}
+
+/*
+ * From then on nothing is read in the range, and nothing is being read: so nobody sees the hole in
+ * what keeps the object, and stores there, before its pages have gone from the cache.
+ */
+static void publish_hole(struct quire_object *object, uint64_t first, uint64_t end)
+{
+	at_store(&object->hole_first, first);
+	at_store(&object->hole_end, end);
+	/* Pairs with the insertion of pages that are to be read: see fetch.c. */
+	at_fence();
+	await_reads(object, first, end);
+}
+
 static int ask_remove(struct quire_object *object, uint64_t offset, uint64_t length)
 {
 	const struct quire_object_ops *ops = object->ops;
@@ -298,9 +322,12 @@ int quire_object_remove(struct quire_object *object, uint64_t offset, uint64_t l
 		end = object_pages(object);
 	if (first < end) {
 		object_await_writes(object);
+		publish_hole(object, first, end);
 		error = ask_remove(object, offset, (end - first) << PAGE_SHIFT);
 		if (!error)
 			drop_any(object, first, end);
+		at_store(&object->hole_end, 0ull);
+		at_store(&object->hole_first, 0ull);
 	}
 	rwsem_write_done(&object->io);
 	return error;

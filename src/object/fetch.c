@@ -84,9 +84,10 @@ void page_read_done(struct page_request *request, int error)
 	struct quire_object *object = request->pages.object;
 	uint64_t size;
 
-	if (error)
+	/* EFAULT is our own: nothing was read. */
+	if (error && error != -QUIRE_EFAULT)
 		at_add(&object->errors, 1ull);
-	else
+	else if (!error)
 		at_add(&object->read, (uint64_t)request->pages.count);
 	/* The pages were inserted, then the size is read: pairs with truncation, see object.h. */
 	at_fence();
@@ -142,6 +143,27 @@ static enum cache_insert gather(struct page_request *request, uint64_t wanted,
 	return CACHE_INSERTED;
 }
 
+/*
+ * A hole is being made in what is to be read. The pages are in the cache, which was a full barrier:
+ * either we see the hole, or quire_object_remove sees them and waits.
+ */
+static bool in_hole(const struct quire_object *object, const struct span *span)
+{
+	return span->start < at_load(&object->hole_end) && span->end > at_load(&object->hole_first);
+}
+
+/* Give the pages up, and wait until the hole is made. => as fetch */
+static void withdraw(struct page_request *request)
+{
+	struct quire_object *object = request->pages.object;
+
+	section_enter();
+	page_request_finish(request, -QUIRE_EFAULT);
+	section_leave();
+	rwsem_read(&object->io);
+	rwsem_read_done(&object->io);
+}
+
 /* Have the pages of the request filled, as far as they are inside the object. */
 static void read(struct page_request *request)
 {
@@ -191,9 +213,17 @@ static enum cache_insert fetch(struct quire_object *object, uint64_t index, stru
 		page_request_free(request);
 	}
 	section_leave();
-	if (result == CACHE_INSERTED)
+	if (result != CACHE_INSERTED)
+		return result;
+	if (likely(!in_hole(object, span))) {
 		read(request);
-	return result;
+		return result;
+	}
+	withdraw(request);
+	if (page)
+		page_unpin(*page);
+	*span = (struct span){ index, index };
+	return CACHE_TAKEN;
 }
 
 /* Wait for the page to be read and unpin it. Returns the error of a read that failed. */

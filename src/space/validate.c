@@ -64,8 +64,8 @@ static void check_object(struct check *c, const struct vma *vma, pte entry, uint
 		fail(c, "an entry maps a page that is not ready");
 	else if (writable && !(vma->flags & VMA_SHARED))
 		fail(c, "an object's page is writable in a private mapping");
-	else if (writable && object->tracks && !(at_load(&frame->u.object.state) & PAGE_DIRTY))
-		fail(c, "a clean page is mapped writable");
+	else if (writable && object->tracks && !page_is_dirty(frame, &place))
+		fail(c, "a page that is clean, or not marked, is mapped writable");
 	else if (pte_rights(entry) & ~vma_flags_rights(vma->flags))
 		fail(c, "an entry allows more than its VMA");
 }
@@ -256,8 +256,8 @@ static const char *check_objects(uint64_t *cached)
 
 static const char *check_everything(uint64_t anonymous, uint64_t objects)
 {
-	static struct slab *const slabs[] = { &vma_slab, &tree_slab, &rmap_slab, &mapping_slab,
-					      &cache_slab };
+	static struct slab *const slabs[] = { &vma_slab,    &tree_slab,	 &rmap_slab, &mapping_slab,
+					      &object_slab, &cache_slab, &pages_slab };
 	uint64_t cached = 0;
 	const char *wrong = check_objects(&cached);
 
