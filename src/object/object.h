@@ -85,8 +85,7 @@ struct quire_object {
 	_Atomic uint64_t ahead; /* where the next sequential miss is expected; 0: nowhere */
 	_Atomic uint64_t read, written, reclaimed, errors;
 	_Atomic uint64_t hand; /* where reclaim goes on */
-	/* Where a hole is being made: nothing is read there meanwhile. Under `io`; 0, 0: nowhere.
-	 */
+	/* Where a hole is being made: nothing is read there. Under `io`; 0, 0: nowhere. */
 	_Atomic uint64_t hole_first, hole_end;
 	_Atomic uint32_t writes;   /* of the requests: those that write. Begun under `io` */
 	_Atomic uint32_t requests; /* struct page_request that are not done; release sleeps on it */
