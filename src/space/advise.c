@@ -65,15 +65,15 @@ static bool known(int advice)
 	return find_remembered(advice) || zaps(advice) || populates(advice) || for_objects(advice);
 }
 
-/* Whether a VMA with these flags, of an object or not, may be given this advice. */
-static int check(uint32_t flags, bool object, int advice)
+/* Whether a VMA with these flags, of this object (NULL: none), may be given this advice. */
+static int check(uint32_t flags, const struct quire_object *object, int advice)
 {
 	bool refuses_locked = advice == QUIRE_MADV_DONTNEED || advice == QUIRE_MADV_FREE ||
 			      advice == QUIRE_MADV_COLD || advice == QUIRE_MADV_PAGEOUT;
 
 	if (refuses_locked && flags & VMA_LOCKED)
 		return -QUIRE_EINVAL;
-	if (advice == QUIRE_MADV_FREE && object)
+	if (object && (advice == QUIRE_MADV_FREE || (zaps(advice) && object->device)))
 		return -QUIRE_EINVAL;
 	if (advice == QUIRE_MADV_WIPEONFORK && (object || flags & VMA_SHARED))
 		return -QUIRE_EINVAL;
@@ -134,10 +134,7 @@ static int advise_vma(struct quire_mm *mm, const struct vma *vma, uint64_t start
 		      int advice, bool *ended)
 {
 	const struct remembered *r = find_remembered(advice);
-	int error = check(vma->flags, vma->mapping != NULL, advice);
-
-	if (!error && zaps(advice) && vma->mapping && vma->mapping->object->device)
-		error = -QUIRE_EINVAL;
+	int error = check(vma->flags, vma->mapping ? vma->mapping->object : NULL, advice);
 
 	if (error)
 		return error;
