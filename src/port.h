@@ -71,9 +71,10 @@
  *   void port_wake(_Atomic uint32_t *word)
  *       wake all who sleep on it. The word may belong to memory that its owner has left by then:
  *       only its address is used.
- *   bool port_away(void), void port_back(bool)
+ *   uint32_t port_away(void), void port_back(uint32_t)
  *       around code of the embedder's that may sleep: port_flush of others does not wait for this
- *       CPU. port_back is given what port_away returned.
+ *       CPU, unless that code comes back to Quire by itself. port_back is given what port_away
+ *       returned.
  *   void port_pause(unsigned turn)
  *       the turn-th turn of a spin loop; answers flushes.
  *   uint64_t port_clock(void)

@@ -528,7 +528,8 @@ static void making_dirty(void **state)
 
 	unmark(0);
 	for (unsigned i = 0; i < 3; i++) {
-		const uint32_t not_these[] = { PAGE_READING, PAGE_GONE, PAGE_GONE | PAGE_READY };
+		const uint32_t not_these[] = { PAGE_READING, PAGE_GONE,
+					       PAGE_READING | PAGE_LEAVING };
 
 		set_state(0, not_these[i]);
 		assert_false(make_dirty(0));

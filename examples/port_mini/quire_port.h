@@ -54,8 +54,8 @@ static inline bool pte_is_huge(pte e) { return MINI_BIT(e, 6); }
 static inline bool pte_is_table(pte e) { return MINI_BIT(e, 7); }
 static inline bool pte_is_busy(pte e) { return MINI_BIT(e, 8); }
 static inline bool pte_is_special(pte e) { return MINI_BIT(e, 9); }
-static inline bool port_away(void) { return false; }
-static inline void port_back(bool inside) { (void)inside; }
+static inline uint32_t port_away(void) { return 0; }
+static inline void port_back(uint32_t depth) { (void)depth; }
 /* clang-format on */
 
 int port_space_init(struct port_space *space, uint64_t root_pfn, unsigned levels);

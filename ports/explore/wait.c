@@ -5,31 +5,41 @@
  */
 #include "inside.h"
 
-bool port_away(void)
+/* How deep the CPU was inside, and one more; 0: it was outside. Who enters meanwhile comes in. */
+uint32_t port_away(void)
 {
-	bool inside = soft_self != NULL && at_load(&soft_self->inside) != 0;
+	struct soft_cpu *cpu = soft_self;
+	uint32_t depth;
 
-	if (inside)
-		soft_go_out(soft_self);
-	return inside;
+	if (cpu == NULL || at_load(&cpu->inside) == 0)
+		return 0;
+	depth = cpu->depth;
+	cpu->depth = 0;
+	soft_go_out(cpu);
+	return depth + 1;
 }
 
-void port_back(bool inside)
+void port_back(uint32_t was)
 {
-	if (inside)
-		soft_come_in(soft_self);
+	struct soft_cpu *cpu = soft_self;
+
+	if (was == 0)
+		return;
+	require(cpu->depth == 0); /* what was entered meanwhile was left */
+	soft_come_in(cpu);
+	cpu->depth = was - 1;
 }
 
 void port_wait(_Atomic uint32_t *word, uint32_t seen)
 {
-	bool inside = port_away();
+	uint32_t was = port_away();
 
 	memory_touch(word);
 	memory_drain(self);
 	/* Looked at and gone to sleep in one step, as a futex does it. */
 	if (*(volatile uint32_t *)word == seen)
 		run_sleep(word);
-	port_back(inside);
+	port_back(was);
 }
 
 void port_wake(_Atomic uint32_t *word)

@@ -60,14 +60,14 @@ void port_wait(_Atomic uint32_t *word, uint32_t seen)
  * Fill in, where a CPU is a thread of a host: until port_back(true) flushes don't wait for this
  * CPU, which uses no translation meanwhile.
  */
-bool port_away(void)
+uint32_t port_away(void)
 {
-	return false;
+	return 0;
 }
 
-void port_back(bool inside)
+void port_back(uint32_t depth)
 {
-	(void)inside;
+	(void)depth;
 }
 
 /* Fill in: wake all who sleep on the word. Use its address only: the word may be gone. */

@@ -186,8 +186,8 @@ void port_flush(struct port_space *space, uint64_t start, uint64_t end, bool tab
 bool port_key_allows(unsigned key, bool write);
 void port_wait(_Atomic uint32_t *word, uint32_t seen);
 void port_wake(_Atomic uint32_t *word);
-bool port_away(void);
-void port_back(bool);
+uint32_t port_away(void);
+void port_back(uint32_t depth);
 void port_pause(unsigned turn);
 uint64_t port_clock(void);
 _Noreturn void port_panic(const char *file, int line, const char *what);

@@ -353,6 +353,7 @@ enum outcome fault_object_write(struct fault *f, struct walk *w, pte entry)
 		outcome = fault_lock_leaf(f, w, entry);
 	if (outcome != FAULT_OK)
 		return outcome;
+	/* The slot may have been looked up in an earlier life of the frame. */
 	if (tracks && unlikely(!holds(&page) || !page_make_dirty(page.frame, &page.slot, asked))) {
 		table_unlock(w->table);
 		return fault_retry(f, QUIRE_RETRY_PAGE);

@@ -252,19 +252,16 @@ static bool claim_any(struct frame *frame)
 	return true;
 }
 
-/* => `io` held, no write is under way; may sleep */
+/* => `io` held, nothing is written or read there; may sleep */
 static void drop_any(struct quire_object *object, uint64_t first, uint64_t end)
 {
 	struct frame *pages = NULL, *frame;
 	uint64_t index = first;
 
-	while ((frame = next_page(object, &index, end)) != NULL) {
-		if (claim_any(frame)) {
+	for (; (frame = next_page(object, &index, end)) != NULL; index++) {
+		/* Else it leaves already, or is being written as a whole, which comes after us. */
+		if (claim_any(frame))
 			chain(&pages, frame);
-			index++;
-		} else {
-			page_wait(frame, PAGE_READING);
-		}
 		page_unpin(frame);
 	}
 	mapping_sweep_all(object, first, end, SWEEP_PAGES);

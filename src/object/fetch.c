@@ -89,8 +89,10 @@ void page_read_done(struct page_request *request, int error)
 		at_add(&object->errors, 1ull);
 	else if (!error)
 		at_add(&object->read, (uint64_t)request->pages.count);
-	/* The pages were inserted, then the size is read: pairs with truncation, see object.h. */
-	at_fence();
+	/*
+	 * The pages were inserted, then the size is read: pairs with truncation, see object.h. The
+	 * full barrier between the two is the count's.
+	 */
 	size = at_load(&object->size);
 	for (unsigned i = 0; i < request->pages.count; i++) {
 		struct frame *frame = request->frames[i];

@@ -176,11 +176,12 @@ static void wait_for_requests(struct quire_object *object)
 /* => refs is 0, outside a section, no lock held; may sleep */
 static void release(struct quire_object *object)
 {
+	/* Each mapping has a reference: somebody has put one that was not theirs. */
+	require(object->mappings == 0);
 	object_write_back(object, 0, CACHE_NONE, true);
 	wait_for_requests(object);
 	at_store(&object->cache.limit, 0ull);
 	/* Either an insertion sees the limit, or what follows sees its page: see cache.h. */
-	at_fence();
 	object_drop_all(object);
 	if (object->ops->release) {
 		struct away away = away_begin();

@@ -95,7 +95,7 @@ bool page_make_dirty(struct frame *frame, const struct cache_slot *slot, bool as
 	uint32_t state = at_load_acquire(&frame->u.object.state);
 
 	do {
-		if (!(state & PAGE_READY) || state & (PAGE_GONE | stable))
+		if (!(state & PAGE_READY) || state & stable)
 			return false;
 		/* It was dirty when it was looked at, and is being written back by now. */
 		if (!(state & PAGE_DIRTY) && !allowed)

@@ -127,10 +127,10 @@ static void shrink(struct quire_object *object, uint64_t size)
 	first = object_pages(object);
 	at_store(&object->cache.limit, first);
 	/*
-	 * Pairs with insertions, which have a full barrier before they look at the limit; and with
-	 * the looks at the size of who has the last page READING or WRITING.
+	 * cache_remove begins with a full barrier: it pairs with that of insertions before they
+	 * look at the limit, and with the looks at the size of who has the last page READING or
+	 * WRITING.
 	 */
-	at_fence();
 	chain = take_out(object, first, CACHE_NONE);
 	clear_rest(object, size);
 	if (first < end)

@@ -129,28 +129,46 @@ void object_await_writes(struct quire_object *object)
 		sleep_on(&object->writes, writes);
 }
 
-/* Without memory for a request the page stays dirty. */
+/*
+ * A request for what was picked. Without memory for one those that are under way are waited for: of
+ * this object only, for somebody may write this one from inside a write of another. NULL: there are
+ * none, and the page stays dirty.
+ * => `io` held; may sleep
+ */
 static struct page_request *begin(struct quire_object *object, uint64_t index, struct frame *first)
 {
 	struct page_request *request;
+	uint32_t writes;
 
-	section_enter();
-	request = page_request_new(object, index, true);
+	do {
+		writes = at_load(&object->writes);
+		section_enter();
+		request = page_request_new(object, index, true);
+		section_leave();
+		if (!request)
+			object_await_writes(object);
+	} while (!request && writes > 0);
 	if (!request) {
-		note_error(object, -QUIRE_ENOMEM);
+		section_enter();
 		end_writing(object, first, true);
+		section_leave();
 	}
-	section_leave();
 	return request;
 }
 
-/* Write the first batch of [index, end). Returns where to go on. => `io` held; may sleep */
-static uint64_t write_batch(struct quire_object *object, uint64_t index, uint64_t end, bool wait)
+/*
+ * Write the first batch of [index, end). Returns where to go on: the end, too, where there is no
+ * memory for a request (*failed).
+ * => `io` held; may sleep
+ */
+static uint64_t write_batch(struct quire_object *object, uint64_t index, uint64_t end, bool wait,
+			    bool *failed)
 {
 	struct frame *frame = pick_next(object, &index, end, wait);
 	struct page_request *request = frame ? begin(object, index, frame) : NULL;
 	uint64_t next = index, start = index << PAGE_SHIFT, size = at_load(&object->size);
 
+	*failed = frame && !request;
 	if (!request)
 		return end;
 	while (frame) {
@@ -171,13 +189,16 @@ static uint64_t write_batch(struct quire_object *object, uint64_t index, uint64_
 	return next;
 }
 
-/* => `io` held; may sleep */
-static void write_all(struct quire_object *object, uint64_t index, uint64_t end, bool wait)
+/* Returns 0, or -QUIRE_ENOMEM: not all was written. => `io` held; may sleep */
+static int write_all(struct quire_object *object, uint64_t index, uint64_t end, bool wait)
 {
+	bool failed = false;
+
 	while (index < end)
-		index = write_batch(object, index, end, wait);
+		index = write_batch(object, index, end, wait, &failed);
 	if (wait)
 		object_await_writes(object);
+	return failed ? -QUIRE_ENOMEM : 0;
 }
 
 void object_write_back(struct quire_object *object, uint64_t index, uint64_t end, bool wait)
@@ -191,11 +212,12 @@ void object_write_back(struct quire_object *object, uint64_t index, uint64_t end
 
 int quire_object_sync(struct quire_object *object, uint64_t offset, uint64_t length)
 {
-	int error, synced = 0;
+	int error, wrote = 0, synced = 0;
 
 	rwsem_write(&object->io);
 	if (object->tracks)
-		write_all(object, offset >> PAGE_SHIFT, object_range_end(offset, length), true);
+		wrote = write_all(object, offset >> PAGE_SHIFT, object_range_end(offset, length),
+				  true);
 	/* Here, so that nobody else is told of what has failed for us. */
 	error = -(int)at_xchg(&object->error, 0u);
 	rwsem_write_done(&object->io);
@@ -205,5 +227,7 @@ int quire_object_sync(struct quire_object *object, uint64_t offset, uint64_t len
 		synced = object_error(object->ops->sync(object));
 		away_end(away);
 	}
+	if (!error)
+		error = wrote;
 	return error ? error : synced;
 }

@@ -23,19 +23,18 @@ static inline void sleep_on(_Atomic uint32_t *word, uint32_t seen)
  * => outside any section, no spin lock held
  */
 struct away {
-	uint32_t nested;
-	bool inside;
+	uint32_t nested, depth;
 };
 
 static inline struct away away_begin(void)
 {
 	assert_none_held();
-	return (struct away){ .nested = grace_suspend(), .inside = port_away() };
+	return (struct away){ .nested = grace_suspend(), .depth = port_away() };
 }
 
 static inline void away_end(struct away away)
 {
-	port_back(away.inside);
+	port_back(away.depth);
 	grace_resume(away.nested);
 }
 

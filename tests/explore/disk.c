@@ -56,3 +56,18 @@ struct quire_object *make_file(const struct quire_object_ops *ops, unsigned caps
 		disk[page][0] = disk[page][1] = disk_value(page);
 	return make_object(ops, caps, pages);
 }
+
+struct quire_object *make_cached(const struct quire_object_ops *ops, unsigned caps, uint64_t pages)
+{
+	struct quire_object *object = make_file(ops, caps, pages);
+	uint64_t word;
+
+	expect_equal(quire_object_read(object, 0, &word, 8), 8);
+	return object;
+}
+
+void make_leaf(uint64_t address)
+{
+	map(address, 1, READ_WRITE);
+	store(address, 7);
+}

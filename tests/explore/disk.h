@@ -28,5 +28,9 @@ static inline uint64_t disk_value(uint64_t page)
 
 /* In setup: an object of that many pages on a disk that is full of disk_value. */
 struct quire_object *make_file(const struct quire_object_ops *, unsigned caps, uint64_t pages);
+/* The same, with its pages in the cache. */
+struct quire_object *make_cached(const struct quire_object_ops *, unsigned caps, uint64_t pages);
+/* So that the leaf is there: an anonymous page at the address. */
+void make_leaf(uint64_t address);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Pages that are not there: who has them fetched, who waits for them, and who takes them away
- * meanwhile; pages that begin as zero; and the nodes of the cache that come and go with them.
+ * meanwhile.
  *
  *     R   inserts the page, READING ─ fills it ─ READY ─ wakes
  *     F        finds it READING ─ leaves ─ sleeps ................ ─ looks again
@@ -13,7 +13,7 @@
 
 static struct quire_object *object;
 static struct quire_pages *asked; /* that have been answered with QUIRE_WAIT */
-static _Atomic bool asking, hole;
+static _Atomic bool asking, hole, stored;
 static _Atomic uint32_t calls;
 
 /* The leaf of A to C is there; pages of the object are not. */
@@ -22,10 +22,10 @@ static void make(const struct quire_object_ops *ops, unsigned caps, uint64_t pag
 	asked = NULL;
 	at_store(&asking, false);
 	at_store(&hole, false);
+	at_store(&stored, false);
 	at_store(&calls, 0u);
 	object = make_file(ops, caps, pages);
-	map(C, 1, READ_WRITE);
-	store(C, 7);
+	make_leaf(C);
 	map_object(A, 2, QUIRE_MAP_SHARED, object, 0);
 }
 
@@ -273,176 +273,58 @@ static void read_or_zero(void)
 SCENARIO(Q10_fetch_hole, "a hole is made where a page is being read", .setup = holes,
 	 .run = { make_hole, read_or_zero });
 
-/* --- pages that begin as zero, and the nodes they are kept in --- */
-
-#define NODE 64 /* pages */
-
-/* Shared memory of four nodes. Its pages: 0 and 1 at A and B; 64 and 65 at D. */
-static void memory(void)
+/* Who has seen the hole stores into it for good. */
+static void make_hole_only(void)
 {
-	object = make_object(NULL, QUIRE_CAN_FAULT, 4 * NODE);
-	map(C, 1, READ_WRITE);
-	store(C, 7);
-	map(D + 2 * PAGE, 1, READ_WRITE);
-	store(D + 2 * PAGE, 7);
-	map_object(A, 2, QUIRE_MAP_SHARED, object, 0);
-	map_object(D, 2, QUIRE_MAP_SHARED, object, NODE);
+	expect(quire_object_remove(object, 0, PAGE) == 0);
 }
 
-static void write_a(void)
+static void store_where_zero(void)
 {
-	expect_equal(store(A, 1), DONE);
+	if (load(A) != 0)
+		return;
+	at_store(&stored, true);
+	expect_equal(store(A, 5), DONE);
 }
 
-static void write_a_half(void)
+static void stays_stored(void)
 {
-	expect_equal(store(A + HALF, 2), DONE);
+	expect_equal(load(A), at_load(&stored) ? 5 : 0);
 }
 
-static void one_page(void)
+SCENARIO(Q10_hole_seen, "a store to a hole that is still being made", .setup = holes,
+	 .run = { make_hole_only, store_where_zero }, .check = stays_stored);
+
+/* --- growth --- */
+
+static int grow_disk(struct quire_object *which, uint64_t size)
 {
-	expect_equal(load(A), 1);
-	expect_equal(load(A + HALF), 2);
+	(void)which;
+	disk[1][0] = disk[1][1] = size;
+	return 0;
 }
 
-SCENARIO(memory_first_touch, "two first touches of a page of shared memory", .setup = memory,
-	 .run = { write_a, write_a_half }, .check = one_page);
+static const struct quire_object_ops growing_ops = { .fault = disk_read, .truncate = grow_disk };
 
-static void write_or_bus(uint64_t address)
+static void grows(void)
 {
-	uint64_t done = store(address, 1);
-
-	expect(done == DONE || done == BUS);
+	make(&growing_ops, QUIRE_CAN_FAULT, 1);
 }
 
-static void write_a_or_bus(void)
+static void grow(void)
 {
-	write_or_bus(A);
+	expect(quire_object_truncate(object, 2 * PAGE) == 0);
 }
 
-static void nothing_cached(void)
+static void read_growth(void)
 {
-	struct quire_object_stats stats;
+	uint64_t value = load(B);
 
-	quire_object_stats(object, &stats);
-	expect_equal(stats.cached, 0);
-	expect_equal(load(A), BUS);
+	expect(value == 2 * PAGE || value == BUS);
 }
 
-/*
- *     F   adds a node ─ locks it: below the limit? ─ inserts
- *     T   lowers the limit ─ looks for nodes ─ locks each, empties it
- */
-SCENARIO(Q10_limit, "truncation against the first touch of shared memory", .setup = memory,
-	 .run = { cut_only, write_a_or_bus }, .check = nothing_cached);
-
-/* In the cache only. */
-static void page_0(void)
-{
-	memory();
-	store(A, 1);
-	unmap(A, 1);
-	map_object(A, 1, QUIRE_MAP_SHARED, object, 0);
-}
-
-static void page_1(void)
-{
-	memory();
-	store(B, 1);
-}
-
-/* Old contents don't come back. */
-static void cut_and_grow(void)
-{
-	cut_only();
-	expect(quire_object_truncate(object, 4 * NODE * PAGE) == 0);
-}
-
-static void written(void)
-{
-	memory();
-	store(A, 7);
-	store(A + HALF, 7);
-}
-
-static void zero_or_new(void)
-{
-	uint64_t value = load(A);
-
-	expect(value == 0 || value == 1);
-	expect_equal(load(A + HALF), 0);
-}
-
-SCENARIO(Q10_cut_and_grown, "an object is cut and grows again beside a write", .setup = written,
-	 .run = { cut_and_grow, write_a_or_bus }, .check = zero_or_new);
-
-static void remove_page(uint64_t index)
-{
-	expect(quire_object_remove(object, index * PAGE, PAGE) == 0);
-}
-
-static void remove_1_and_wait(void)
-{
-	remove_page(1);
-	expect(quire_barrier(0) == 0);
-}
-
-static void a_is_1(void)
-{
-	expect_equal(load(A), 1);
-	expect_equal(load(B), 0);
-}
-
-SCENARIO(node_goes, "a page enters a node of the cache that is going", .setup = page_1,
-	 .run = { remove_1_and_wait, write_a }, .check = a_is_1);
-
-static void write_d(void)
-{
-	expect_equal(store(D, 3), DONE);
-}
-
-static void read_1(void)
-{
-	expect_equal(load(A), 1);
-}
-
-static void both_nodes(void)
-{
-	expect_equal(load(A), 1);
-	expect_equal(load(D), 3);
-}
-
-SCENARIO(root_grows, "the cache's root grows beside a look-up", .setup = page_0,
-	 .run = { write_d, read_1 }, .check = both_nodes);
-
-static void pages_0_and_64(void)
-{
-	page_0();
-	store(D, 3);
-}
-
-static void remove_64_and_wait(void)
-{
-	remove_page(NODE);
-	expect(quire_barrier(0) == 0);
-}
-
-static void write_d_65(void)
-{
-	expect_equal(store(D + PAGE, 4), DONE);
-}
-
-static void d_is_new(void)
-{
-	expect_equal(load(A), 1);
-	expect_equal(load(D), 0);
-	expect_equal(load(D + PAGE), 4);
-}
-
-SCENARIO(root_shrinks, "the cache's root shrinks beside a look-up", .setup = pages_0_and_64,
-	 .run = { remove_64_and_wait, read_1 });
-SCENARIO(root_shrinks_and_grows, "the cache's root shrinks beside an insertion",
-	 .setup = pages_0_and_64, .run = { remove_64_and_wait, write_d_65 }, .check = d_is_new);
+SCENARIO(fetch_after_growth, "what a growth has made is there for who fetches it", .setup = grows,
+	 .run = { grow, read_growth });
 
 /* --- H59: without memory --- */
 
@@ -452,13 +334,5 @@ static void failing_fetch(void)
 	inject_set(1);
 }
 
-static void failing_touch(void)
-{
-	memory();
-	inject_set(1);
-}
-
 SCENARIO(H59_fetch, "two reads of a page that is not there, page 1 fails", .setup = failing_fetch,
 	 .run = { read_a, read_a });
-SCENARIO(H59_touch, "two first touches of shared memory, page 1 fails", .setup = failing_touch,
-	 .run = { write_a, write_a_half }, .check = one_page);

@@ -1,30 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where an object is mapped, beside sweeps of its mappings: spaces that come and go, mappings that
- * are copied, moved, merged and cut, the last of them (H55), and neighbours that a fault enters
- * (H50).
+ * Objects that several spaces map, spaces and mappings that go beside faults and sweeps, the last
+ * of them (H55), and neighbours that a fault enters (H50).
  *
- *     sweep            record of the source ──► record made later
- *     fork, mremap          entry: source ──────────► target
+ *     S   finds the record: counts itself in the space ─ sweeps it ─ leaves
+ *     0              drops the record ............................. ─ waits until S has left
  *
- * S is the CPU that sweeps, by truncation or a sync. When both are through no entry may be left of
- * what S has taken away.
+ * S is the CPU that sweeps, by truncation or a sync.
  */
 #include "disk.h"
 #include "sync/atomic.h"
 
 static struct quire_object *object;
-static struct quire_mm *child;
 
 /* The object's pages are in its cache; and the leaf of A to C is there. */
 static void have_file(const struct quire_object_ops *ops, unsigned caps)
 {
-	uint64_t word;
-
-	object = make_file(ops, caps, 2);
-	expect_equal(quire_object_read(object, 0, &word, 8), 8);
-	map(C, 1, READ_WRITE);
-	store(C, 7);
+	object = make_cached(ops, caps, 2);
+	make_leaf(C);
 }
 
 static void cached(void)
@@ -51,8 +44,7 @@ static void map_in_other(int type)
 {
 	expect(quire_mm_create(NULL, &other) == 0);
 	run_space(other);
-	map(C, 1, READ_WRITE);
-	store(C, 7);
+	make_leaf(C);
 	map_object(A, 1, type, object, 0);
 }
 
@@ -273,8 +265,7 @@ SCENARIO(H55_record_gone, "the last munmap against truncation and the last put",
 static void shared_memory(void)
 {
 	object = make_object(NULL, QUIRE_CAN_FAULT, 2);
-	map(C, 1, READ_WRITE);
-	store(C, 7);
+	make_leaf(C);
 	map_object(A, 1, QUIRE_MAP_SHARED, object, 0);
 	quire_object_put(object);
 }
@@ -396,141 +387,3 @@ static void private_pages(void)
 
 SCENARIO(H50_neighbour_there, "a fault beside the private copy of a neighbour",
 	 .setup = private_pages, .run = { read_a, write_b }, .check = b_is_5);
-
-/* --- copied --- */
-
-/* A private copy of page 0 at A. */
-static void copied(void)
-{
-	cached();
-	map_object(A, 1, QUIRE_MAP_PRIVATE, object, 0);
-	store(A, 5);
-}
-
-static void fork_it(void)
-{
-	expect(quire_fork(mm, &child) == 0);
-}
-
-static void gone_from_child(void)
-{
-	expect_equal(load(A), BUS);
-	expect_equal(peek(child, A), BUS);
-}
-
-SCENARIO(Q10_forked_copy, "fork of a private copy against truncation", .setup = copied,
-	 .run = { fork_it, truncate_all }, .check = gone_from_child);
-
-/*
- *     F   child's record ............................... copies the private page to the child
- *     S         mmap beside A ─ sweep: the child, then A's record
- *
- * Were A merged with what is mapped beside it, its record would be later than the child's.
- */
-static void map_beside_and_truncate(void)
-{
-	expect_equal(quire_mmap_object(mm, B, PAGE, READ_WRITE, QUIRE_MAP_PRIVATE, object, PAGE,
-				       READ_WRITE),
-		     B);
-	truncate_all();
-}
-
-SCENARIO(Q10_merged_in_fork, "fork of a private copy against a neighbour and truncation",
-	 .setup = copied, .run = { fork_it, map_beside_and_truncate }, .check = gone_from_child);
-
-/* --- moved --- */
-
-static void move(uint64_t from, uint64_t to)
-{
-	const int flags = QUIRE_MREMAP_MAYMOVE | QUIRE_MREMAP_FIXED;
-
-	expect_equal(quire_mremap(mm, from, PAGE, PAGE, flags, to), to);
-}
-
-static void move_to_b(void)
-{
-	move(A, B);
-}
-
-static void move_to_d(void)
-{
-	move(A, D);
-}
-
-static void shown(void)
-{
-	cached();
-	map(D + PAGE, 1, READ_WRITE);
-	store(D + PAGE, 7);
-	map_object(A, 1, QUIRE_MAP_SHARED, object, 0);
-	store(A, disk_value(0));
-}
-
-static void gone_from_b(void)
-{
-	expect_equal(load(B), BUS);
-}
-
-static void gone_from_d(void)
-{
-	expect_equal(load(D), BUS);
-}
-
-SCENARIO(Q10_moved_copy, "a private copy moves beside truncation", .setup = copied,
-	 .run = { move_to_b, truncate_all }, .check = gone_from_b);
-SCENARIO(Q10_moved, "a page moves to another leaf beside truncation", .setup = shown,
-	 .run = { move_to_d, truncate_all }, .check = gone_from_d);
-
-static void move_then_write(void)
-{
-	move(A, B);
-	expect_equal(store(B, 5), DONE);
-}
-
-SCENARIO(Q13_moved_dirty, "a page that can be written to moves beside a sync", .setup = shown,
-	 .run = { move_then_write, sync_all }, .check = saved);
-
-/* The page at D goes where its mapping and that of A become one. */
-static void to_be_merged(void)
-{
-	cached();
-	map_object(A, 1, QUIRE_MAP_SHARED, object, 0);
-	map_object(D, 1, QUIRE_MAP_SHARED, object, 1);
-	store(D, disk_value(1));
-}
-
-static void move_beside(void)
-{
-	move(D, B);
-}
-
-SCENARIO(Q10_merged, "a page moves into a merged mapping beside truncation", .setup = to_be_merged,
-	 .run = { move_beside, truncate_all }, .check = gone_from_b);
-
-/* --- replaced --- */
-
-static struct quire_object *second;
-
-/* As shown to the fault: the same rights, another object. */
-static void another(void)
-{
-	cached();
-	second = make_object(NULL, QUIRE_CAN_FAULT, 1);
-	map_object(A, 1, QUIRE_MAP_SHARED, object, 0);
-}
-
-static void map_second(void)
-{
-	map_object(A, 1, QUIRE_MAP_SHARED, second, 0);
-	expect_equal(load(A), 0);
-}
-
-static void read_first_or_second(void)
-{
-	uint64_t value = load(A);
-
-	expect(value == disk_value(0) || value == 0);
-}
-
-SCENARIO(H19_another_object, "another object is mapped over a page that is being read",
-	 .setup = another, .run = { map_second, read_first_or_second });

@@ -23,8 +23,7 @@ static void have_pages(int type)
 {
 	uint64_t word;
 
-	map(C, 1, READ_WRITE);
-	store(C, 7);
+	make_leaf(C);
 	map_object(A, 2, type, object, 0);
 	expect_equal(quire_object_read(object, 0, &word, 8), 8);
 }
@@ -226,8 +225,7 @@ static void rest_is_zero(void)
 static void not_there(void)
 {
 	object = make_file(&disk_ops, QUIRE_CAN_FAULT, 2);
-	map(C, 1, READ_WRITE);
-	store(C, 7);
+	make_leaf(C);
 	map_object(A, 2, QUIRE_MAP_SHARED, object, 0);
 }
 
@@ -389,8 +387,7 @@ SCENARIO(H53_object_refuses, "an object without capabilities: a write against mu
 
 static void device(void)
 {
-	map(C, 1, READ_WRITE);
-	store(C, 7);
+	make_leaf(C);
 	expect(quire_device_create(DEVICE, 2 * PAGE, NULL, &object) == 0);
 	map_object(A, 2, QUIRE_MAP_SHARED, object, 0);
 	as_cpu(1);
