@@ -735,6 +735,43 @@ static void fault_leaving_page(void)
 	quire_object_put(pierced);
 }
 
+/* An operation may come back to Quire by itself, on the CPU that called it. */
+static struct quire_object *other;
+
+static int fault_from_other(struct quire_object *asked, struct quire_pages *pages)
+{
+	int64_t done;
+
+	(void)asked;
+	quire_soft_enter(quire_soft_self());
+	done = quire_object_read(other, 0, pages->bytes[0], 8);
+	quire_pages_done(pages, 0);
+	quire_soft_leave(quire_soft_self());
+	return done == 8 ? QUIRE_WAIT : -QUIRE_EIO;
+}
+
+static void entering_operation(void **state)
+{
+	static const struct quire_object_ops ops = { .fault = fault_from_other };
+	const struct quire_object_config config = { .ops = &ops,
+						    .caps = QUIRE_CAN_FAULT,
+						    .size = PAGES(1) };
+	struct quire_object *object;
+	uint64_t word = 77;
+
+	(void)state;
+	assert_int_equal(quire_shared_create(PAGES(1), NULL, &other), 0);
+	assert_int_equal(quire_object_write(other, 0, &word, 8), 8);
+	assert_int_equal(quire_object_create(&config, &object), 0);
+	map(0, 1, RW, SHARED, object, 0);
+	assert_int_equal(load(AT(0)), 77);
+	store(AT(0), 78); /* the CPU is inside again, as deep as before */
+	assert_int_equal(load(AT(0)), 78);
+	assert_int_equal(quire_munmap(mm, AT(0), PAGES(1)), 0);
+	quire_object_put(object);
+	quire_object_put(other);
+}
+
 /* A page that is about to leave: who wants it waits holding nothing that its leaving needs. */
 static void leaving_page(void **state)
 {
@@ -974,22 +1011,23 @@ int main(void)
 {
 	static enum quire_mode modes[] = { QUIRE_SPECULATIVE, QUIRE_VMA_LOCK, QUIRE_CLASSIC };
 	const struct CMUnitTest tests[] = {
-		MODES(shared_access),	  MODES(private_access),
-		MODES(coherent),	  MODES(shared_memory),
-		MODES(shared_anonymous),  MODES(protection),
-		MODES(protection_keys),	  MODES(asked_once),
-		MODES(sync_of_a_part),	  MODES(asked_outside),
-		MODES(mkwrite_waits),	  MODES(mkwrite_fails),
-		MODES(stable_writes),	  MODES(unstable_writes),
-		MODES(write_errors),	  MODES(around),
-		MODES(around_bounds),	  MODES(not_around),
-		MODES(refusing_object),	  SPECULATIVE(speculation_switch),
-		MODES(beyond_the_end),	  MODES(truncation),
-		MODES(taking_pages_away), MODES(leaving_page),
-		MODES(read_errors),	  MODES(more_than_memory),
-		MODES(no_wait),		  MODES(no_wait_classic),
-		MODES(speculative_only),  MODES(contradiction),
-		MODES(slow_pager),	  MODES(unmapped_meanwhile),
+		MODES(shared_access),	   MODES(private_access),
+		MODES(coherent),	   MODES(shared_memory),
+		MODES(shared_anonymous),   MODES(protection),
+		MODES(protection_keys),	   MODES(asked_once),
+		MODES(sync_of_a_part),	   MODES(asked_outside),
+		MODES(mkwrite_waits),	   MODES(mkwrite_fails),
+		MODES(stable_writes),	   MODES(unstable_writes),
+		MODES(write_errors),	   MODES(around),
+		MODES(around_bounds),	   MODES(not_around),
+		MODES(refusing_object),	   SPECULATIVE(speculation_switch),
+		MODES(beyond_the_end),	   MODES(truncation),
+		MODES(taking_pages_away),  MODES(leaving_page),
+		MODES(entering_operation), MODES(read_errors),
+		MODES(more_than_memory),   MODES(no_wait),
+		MODES(no_wait_classic),	   MODES(speculative_only),
+		MODES(contradiction),	   MODES(slow_pager),
+		MODES(unmapped_meanwhile),
 	};
 
 	return cmocka_run_group_tests_name("objects", tests, NULL, NULL);

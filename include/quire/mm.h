@@ -137,7 +137,8 @@ size_t quire_mm_maps(struct quire_mm *, char *text, size_t size);
 /*
  * Check everything: tree, tables, reverse maps, counters; mm NULL: of every space, and the pool.
  * Returns NULL, or what is wrong first, a constant string.
- * => nothing runs in any space; the CPU is online
+ * => nothing runs in any space, no request of an object is under way (readahead included); the CPU
+ *    is online
  */
 const char *quire_validate(struct quire_mm *mm);
 

@@ -124,8 +124,10 @@ enum quire_verdict {
 
 /* How quire_fault_with may go about it. */
 enum quire_fault_flags {
-	QUIRE_FAULT_NOWAIT = 1,	     /* don't sleep for a page of an object: QUIRE_FAULT_WAIT */
-	QUIRE_FAULT_SPECULATIVE = 2, /* never sleep for anything: QUIRE_FAULT_RETRY */
+	QUIRE_FAULT_NOWAIT = 1, /* don't sleep for a page of an object: QUIRE_FAULT_WAIT */
+	/* Never sleep for anything: QUIRE_FAULT_RETRY; QUIRE_FAULT_WAIT for a page that is missing.
+	 */
+	QUIRE_FAULT_SPECULATIVE = 2,
 };
 
 /* How the faults of a space make sure of their VMA (docs/design.md). */
