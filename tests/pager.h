@@ -56,7 +56,7 @@ struct pager {
 	_Atomic unsigned calls[OPERATIONS];
 	_Atomic unsigned times[OPERATIONS];  /* so many calls from now on answer ... */
 	int answers[OPERATIONS];	     /* ... so; 0 afterwards */
-	bool in_section;		     /* where the last page_mkwrite was called */
+	_Atomic bool in_section;	     /* where the last page_mkwrite was called */
 	bool whole;			     /* may not be split */
 	struct quire_mapping_info opened;    /* the last one */
 	struct quire_pages *_Atomic waiting; /* what was answered with QUIRE_WAIT */
@@ -117,7 +117,7 @@ static int pager_mkwrite(struct quire_object *object, uint64_t index)
 	struct pager *p = pager_of(object);
 
 	(void)index;
-	p->in_section = section_inside();
+	at_store(&p->in_section, section_inside());
 	return answer(p, OP_MKWRITE);
 }
 

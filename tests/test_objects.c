@@ -194,7 +194,7 @@ static void asked_once(void **state)
 	map(8, 8, RW, SHARED, pager->object, 0);
 	store(AT(2), 1);
 	assert_int_equal(calls(pager, OP_MKWRITE), 1);
-	assert_true(pager->in_section);
+	assert_true(at_load(&pager->in_section));
 	assert_int_equal(object_stats(pager->object).dirty, 1);
 	store(AT(2), 2);
 	store(AT(10), 3); /* another mapping of the same page */
@@ -277,7 +277,7 @@ static void mkwrite_waits(void **state)
 	store(AT(0), 1);
 	resolved(path, QUIRE_KIND_OBJECT_WRITE);
 	assert_int_equal(calls(pager, OP_MKWRITE), 4);
-	assert_false(pager->in_section);
+	assert_false(at_load(&pager->in_section));
 }
 
 static void mkwrite_fails(void **state)

@@ -5,29 +5,20 @@
  */
 #include "inside.h"
 
-/* How deep the CPU was inside, and one more; 0: it was outside. Who enters meanwhile comes in. */
+/* As in the soft port, but operations of scenarios don't enter by themselves. */
 uint32_t port_away(void)
 {
-	struct soft_cpu *cpu = soft_self;
-	uint32_t depth;
+	bool inside = soft_self != NULL && at_load(&soft_self->inside) != 0;
 
-	if (cpu == NULL || at_load(&cpu->inside) == 0)
-		return 0;
-	depth = cpu->depth;
-	cpu->depth = 0;
-	soft_go_out(cpu);
-	return depth + 1;
+	if (inside)
+		soft_go_out(soft_self);
+	return inside;
 }
 
 void port_back(uint32_t was)
 {
-	struct soft_cpu *cpu = soft_self;
-
-	if (was == 0)
-		return;
-	require(cpu->depth == 0); /* what was entered meanwhile was left */
-	soft_come_in(cpu);
-	cpu->depth = was - 1;
+	if (was != 0)
+		soft_come_in(soft_self);
 }
 
 void port_wait(_Atomic uint32_t *word, uint32_t seen)
