@@ -65,6 +65,7 @@ static void lay_out(unsigned char *block, const struct quire_config *config)
 	grace_init(part(&block, grace_memory(config->cpus)), config->cpus,
 		   config->stall_ns ? config->stall_ns : 1000000000);
 	trace_init(part(&block, trace_memory(config->cpus)), config->cpus);
+	space_init(part(&block, space_memory(config->cpus)));
 	for (size_t i = 0; i < CACHES; i++)
 		slab_init(caches[i].slab, caches[i].name,
 			  caches[i].size ? caches[i].size : caches[i].size_of(),
@@ -83,13 +84,12 @@ int quire_init(const struct quire_config *config)
 	    config->nodes > MAX_NODES || config->levels < 4 || config->levels > PORT_MAX_LEVELS)
 		return -QUIRE_EINVAL;
 	bytes = ROUND(grace_memory(config->cpus)) + ROUND(trace_memory(config->cpus)) +
-		CACHES * ROUND(slab_memory(config->cpus));
+		ROUND(space_memory(config->cpus)) + CACHES * ROUND(slab_memory(config->cpus));
 	error = frame_init(config->memory, config->memory_count, config->nodes, config->cpus, bytes,
 			   &block);
 	if (error)
 		return error;
 	lay_out(block, config);
-	space_reset();
 	object_reset();
 	machine.cpus = config->cpus;
 	machine.levels = config->levels;
@@ -133,6 +133,34 @@ unsigned quire_idle(unsigned pages)
 int quire_barrier(uint64_t timeout_ns)
 {
 	return grace_barrier(timeout_ns) ? 0 : -QUIRE_EAGAIN;
+}
+
+void *quire_pages_alloc(unsigned order, bool zeroed)
+{
+	struct frame *block;
+	unsigned char *pages;
+
+	if (order > QUIRE_PAGES_ORDER)
+		return NULL;
+	section_enter();
+	block = order == 0 && zeroed ? frame_alloc_zeroed(NULL) : frame_alloc(order);
+	section_leave();
+	if (!block)
+		return NULL;
+	pages = frame_bytes(block);
+	for (size_t i = 0; order != 0 && zeroed && i < 1ull << order; i++)
+		port_clear_page(pages + i * PAGE_SIZE);
+	return pages;
+}
+
+void quire_pages_free(void *pages, unsigned order)
+{
+	struct frame *block = frame_of_bytes(pages);
+
+	require(block->kind == FRAME_USED && block->order == order);
+	section_enter();
+	frame_put(block);
+	section_leave();
 }
 
 void quire_memory_stats(struct quire_memory_stats *stats)

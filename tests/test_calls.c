@@ -643,6 +643,65 @@ static void totals(void **state)
 	assert_int_equal(after.anonymous, 0);
 }
 
+/* The CPUs' own counts, living and dead spaces together, are what the totals are made of. */
+static void cpus_totals(void **state)
+{
+	enum quire_path path = own_path(*state);
+	struct quire_stats all, each;
+	struct quire_mm *child;
+	uint64_t sum = 0;
+
+	map(0, 8, RW, FIXED);
+	store(AT(0), 1);
+	assert_int_equal(quire_fork(mm, &child), 0);
+	quire_soft_switch(cpu, child);
+	store(AT(0), 2);
+	quire_soft_switch(cpu, mm);
+	quire_mm_destroy(child);
+	quire_stats(NULL, &all);
+	for (unsigned i = 0; i < 4; i++) {
+		quire_stats_cpu(i, &each);
+		sum += each.faults[path][QUIRE_KIND_COW_COPY];
+		assert_int_equal(each.anonymous + each.tables + each.mapped, 0);
+	}
+	assert_int_equal(sum, all.faults[path][QUIRE_KIND_COW_COPY]);
+	quire_stats_cpu(quire_soft_self()->index, &each);
+	assert_true(each.faults[path][QUIRE_KIND_FIRST_WRITE] > 0);
+	quire_stats_cpu(256, &each);
+	assert_int_equal(each.faults[path][QUIRE_KIND_FIRST_WRITE], 0);
+}
+
+/* Pages of the embedder's own. */
+static void own_pages(void **state)
+{
+	struct quire_memory_stats before, after;
+	unsigned char *pages[7];
+	const char *wrong;
+
+	(void)state;
+	quire_memory_stats(&before);
+	for (unsigned order = 0; order <= 6; order++) {
+		pages[order] = quire_pages_alloc(order, order % 2 == 0);
+		assert_non_null(pages[order]);
+		for (uint64_t i = 0; order % 2 == 0 && i < PAGES(1ull << order); i++)
+			assert_int_equal(pages[order][i], 0);
+		memset(pages[order], 0x5a, PAGES(1ull << order));
+	}
+	quire_memory_stats(&after);
+	assert_int_equal(before.free - after.free, (1 << 7) - 1);
+	wrong = quire_validate(NULL);
+	assert_null(wrong);
+	for (unsigned order = 0; order <= 6; order++)
+		quire_pages_free(pages[order], order);
+	quire_memory_stats(&after);
+	assert_int_equal(before.free, after.free);
+	assert_null(quire_pages_alloc(QUIRE_PAGES_ORDER + 1, false));
+	pages[0] = quire_pages_alloc(0, true);
+	for (uint64_t i = 0; i < PAGES(1); i++)
+		assert_int_equal(pages[0][i], 0);
+	quire_pages_free(pages[0], 0);
+}
+
 static void speculation_switch(void **state)
 {
 	enum quire_path path = own_path(*state), off;
@@ -789,6 +848,8 @@ int main(void)
 		MODES(protection_keys),
 		MODES(each_kind_once),
 		MODES(totals),
+		MODES(cpus_totals),
+		MODES(own_pages),
 		MODES(speculation_switch),
 		MODES(planted_entries),
 		MODES(planted_counts),

@@ -9,5 +9,6 @@
 int record_main(int argc, char **argv);
 int replay_main(int argc, char **argv);
 int bench_main(int argc, char **argv);
+int boot_main(int argc, char **argv);
 
 #endif

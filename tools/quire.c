@@ -20,6 +20,7 @@ static const struct {
 	{ "record", record_main, "run a program and record what it does with its memory" },
 	{ "replay", replay_main, "play a recording on Quire and compare" },
 	{ "bench", bench_main, "measure Quire" },
+	{ "boot", boot_main, "run a program on the reference kernel, in QEMU" },
 	{ "version", version_main, "print the version" },
 	{ "help", help_main, "print this text" },
 };

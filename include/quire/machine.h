@@ -64,6 +64,17 @@ unsigned quire_idle(unsigned pages);
  */
 int quire_barrier(uint64_t timeout_ns);
 
+/*
+ * Memory for the embedder's own use: a block of 2^order pages, order 0 to QUIRE_PAGES_ORDER,
+ * aligned to its size, where port_frame reaches it; zeroed or with undefined contents. NULL: no
+ * such block, or a larger order; then quire_reclaim and quire_barrier may help. Neither call
+ * blocks. quire_pages_free takes what quire_pages_alloc gave, with the same order. => the CPU is
+ * online
+ */
+#define QUIRE_PAGES_ORDER 10
+void *quire_pages_alloc(unsigned order, bool zeroed);
+void quire_pages_free(void *pages, unsigned order);
+
 struct quire_memory_stats {
 	uint64_t total, free;	  /* pages; free includes what CPUs have in stock */
 	uint64_t stocked, zeroed; /* of the free ones: in CPUs' stocks, and zeroed ahead */

@@ -108,6 +108,12 @@ struct quire_stats {
  */
 void quire_stats(struct quire_mm *mm, struct quire_stats *stats);
 
+/*
+ * What one CPU has counted, over all spaces, dead ones included; what there is now (from
+ * `anonymous` on) is 0, and all of it for a CPU that does not exist. As quire_stats.
+ */
+void quire_stats_cpu(unsigned cpu, struct quire_stats *stats);
+
 /* Names as in the tables above; NULL if out of range. */
 const char *quire_path_name(enum quire_path path);
 const char *quire_kind_name(enum quire_kind kind);

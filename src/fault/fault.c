@@ -80,7 +80,7 @@ static void remember(const struct fault *f)
 }
 
 /* Find the VMA in the tree and see whether it is usable. => in a section */
-static enum outcome search(struct fault *f)
+static __attribute__((noinline)) enum outcome search(struct fault *f)
 {
 	struct tree tree = tree_snapshot(&f->mm->tree);
 	uint64_t seq;
@@ -314,7 +314,7 @@ static enum quire_verdict resolve_classic(struct fault *f, enum quire_counter re
 }
 
 /* Give back what was prepared for nothing. */
-static void discard(struct fault *f)
+static __attribute__((noinline)) void discard(struct fault *f)
 {
 	section_enter();
 	if (f->page) {
@@ -329,7 +329,7 @@ static void discard(struct fault *f)
 }
 
 /* A fault that came to nothing leaves no tables behind: no sweep may ever come for them. */
-static void unhook_unused(struct fault *f)
+static __attribute__((noinline)) void unhook_unused(struct fault *f)
 {
 	struct gather gather;
 	struct walk walk;
@@ -368,7 +368,8 @@ static enum outcome begin(struct fault *f, unsigned flags)
 }
 
 /* What remains when the first path has not resolved the fault. */
-static enum quire_verdict go_on(struct fault *f, enum outcome outcome, unsigned flags)
+static __attribute__((noinline)) enum quire_verdict go_on(struct fault *f, enum outcome outcome,
+							  unsigned flags)
 {
 	if (outcome == FAULT_WAIT)
 		return give_up_waiting(f);
@@ -381,15 +382,13 @@ static enum quire_verdict go_on(struct fault *f, enum outcome outcome, unsigned 
 static inline enum quire_verdict resolve(struct quire_mm *mm, uint64_t address,
 					 enum quire_access access, unsigned flags)
 {
-	struct fault f = {
-		.mm = mm,
-		.address = address & ~PAGE_MASK,
-		.access = access,
-	};
 	enum quire_verdict result = QUIRE_FAULT_DONE;
-	enum outcome outcome = begin(&f, flags);
+	enum outcome outcome;
+	struct fault f;
 
 	assert_debug(access <= QUIRE_EXEC);
+	fault_init(&f, mm, address, access);
+	outcome = begin(&f, flags);
 	if (unlikely(outcome != FAULT_OK))
 		result = go_on(&f, outcome, flags);
 	if (unlikely(f.page || f.table))

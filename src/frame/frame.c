@@ -102,6 +102,15 @@ struct frame *pool_take(struct pool *pool, unsigned order)
 	return frame;
 }
 
+struct frame *pool_take_small(struct pool *pool, uint32_t frames)
+{
+	unsigned order = 0;
+
+	while (pool->lists[order] == NULL && 2ull << order <= frames)
+		order++;
+	return pool_take(pool, order);
+}
+
 void pool_give(struct pool *pool, struct frame *frame, unsigned order)
 {
 	uint64_t pfn = frame_pfn(frame);

@@ -40,6 +40,8 @@ extern uint64_t frame_total;
  * => the pool's lock held
  */
 struct frame *pool_take(struct pool *pool, unsigned order);
+/* The smallest block there is, or as much of it as is no more than so many frames; `order` says. */
+struct frame *pool_take_small(struct pool *pool, uint32_t frames);
 /*
  * Put a block back, merging it with its buddies.
  * => the lock of the pool of the block's node held; refs 0

@@ -42,22 +42,34 @@ static void give_all(struct frame **frames, unsigned count)
 		spin_unlock(&locked->lock);
 }
 
-/* Fill an empty stock from the own node, or the next that has anything. */
+/* A block's frames become single ones. */
+static uint32_t cut(struct stock *stock, uint32_t count, struct frame *block)
+{
+	struct frame *end = block + (1ull << block->order);
+
+	for (struct frame *frame = block; frame < end; frame++) {
+		frame->kind = FRAME_STOCK;
+		frame->order = 0;
+		stock->frames[count++] = frame;
+	}
+	return count;
+}
+
+/* Fill an empty stock from the own node, or the next that has anything: small blocks first. */
 static void refill(struct stock *stock)
 {
 	uint32_t count = 0;
 
 	for (unsigned i = 0; i < pool_count && count == 0; i++) {
 		struct pool *pool = &pools[(stock->node + i) % pool_count];
-		struct frame *frame;
+		struct frame *block;
 
 		if (at_load(&pool->free) == 0)
 			continue;
 		spin_lock(&pool->lock, RANK_POOL);
-		while (count < STOCK_BATCH && (frame = pool_take(pool, 0)) != NULL) {
-			frame->kind = FRAME_STOCK;
-			stock->frames[count++] = frame;
-		}
+		while (count < STOCK_BATCH &&
+		       (block = pool_take_small(pool, STOCK_BATCH - count)) != NULL)
+			count = cut(stock, count, block);
 		spin_unlock(&pool->lock);
 	}
 	at_store(&stock->count, count);

@@ -163,22 +163,26 @@ static bool share(struct sweep *s, struct quire_mm *child, slot *at, pte *entry)
 /* => both leaves locked. False: no memory */
 static bool copy_entries(struct sweep *s, struct quire_mm *child, struct frame *to)
 {
-	slot *source = table_slot(s->leaf, s->address), *target = table_slot(to, s->address);
-	uint64_t end = sweep_leaf_end(s);
+	slot *source = frame_bytes(s->leaf), *target = frame_bytes(to);
+	uint64_t end = sweep_leaf_end(s), next;
 
-	for (; s->address < end; s->address += PAGE_SIZE, source++, target++) {
-		pte entry = at_load(source);
+	for (; s->address < end; s->address = next) {
+		unsigned i = table_index(s->address, 0);
+		pte entry = at_load(&source[i]);
 
-		if (entry == PTE_NONE)
+		next = s->address + PAGE_SIZE;
+		if (entry == PTE_NONE) {
+			next = table_skip_empty(s->leaf, s->address, end);
 			continue;
+		}
 		s->busy = pte_is_busy(entry);
 		if (unlikely(s->busy))
 			return true;
 		if (!inherits(entry))
 			continue;
-		if (!share(s, child, source, &entry))
+		if (!share(s, child, &source[i], &entry))
 			return false;
-		at_store_release(target, entry); /* pairs with walkers' acquire loads */
+		at_store_release(&target[i], entry); /* pairs with walkers' acquire loads */
 		to->u.table.used++;
 	}
 	return true;

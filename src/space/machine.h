@@ -11,8 +11,10 @@ unsigned machine_cpus(void);
 unsigned machine_levels(void);
 
 struct quire_mm;
-/* The list of all spaces; empty it, at the start. */
+/* The list of all spaces. */
 struct quire_mm *space_first(void);
-void space_reset(void);
+/* Bytes that space_init needs, zeroed, aligned to 128; and the start: no spaces. */
+size_t space_memory(unsigned cpus);
+void space_init(void *memory);
 
 #endif

@@ -11,7 +11,7 @@ struct slab vma_slab, mm_slab;
 static struct {
 	struct spinlock lock; /* RANK_SPACES */
 	struct quire_mm *first;
-	struct quire_stats dead;
+	struct trace_block *dead; /* for each CPU */
 } spaces;
 
 static void enlist(struct quire_mm *mm)
@@ -27,6 +27,7 @@ static void enlist(struct quire_mm *mm)
 	section_leave();
 }
 
+/* => the space's tree is locked */
 static void sum(struct quire_mm *mm, struct quire_stats *stats)
 {
 	for (unsigned cpu = 0; cpu < machine_cpus(); cpu++)
@@ -40,16 +41,10 @@ static void sum(struct quire_mm *mm, struct quire_stats *stats)
 
 static void delist(struct quire_mm *mm)
 {
-	struct quire_stats last = { 0 };
-
-	sum(mm, &last);
 	section_enter();
 	spin_lock(&spaces.lock, RANK_SPACES);
-	for (unsigned p = 0; p < QUIRE_PATH_COUNT; p++)
-		for (unsigned k = 0; k < QUIRE_KIND_COUNT; k++)
-			spaces.dead.faults[p][k] += last.faults[p][k];
-	for (unsigned c = 0; c < QUIRE_COUNTER_COUNT; c++)
-		spaces.dead.counters[c] += last.counters[c];
+	for (unsigned cpu = 0; cpu < machine_cpus(); cpu++)
+		trace_keep(&spaces.dead[cpu], &mm->tables.trace[cpu]);
 	if (mm->prev)
 		mm->prev->next = mm->next;
 	else
@@ -65,11 +60,16 @@ struct quire_mm *space_first(void)
 	return spaces.first;
 }
 
-void space_reset(void)
+size_t space_memory(unsigned cpus)
+{
+	return cpus * sizeof(struct trace_block);
+}
+
+void space_init(void *memory)
 {
 	spin_init(&spaces.lock);
 	spaces.first = NULL;
-	spaces.dead = (struct quire_stats){ 0 };
+	spaces.dead = memory;
 }
 
 static unsigned trace_order(void)
@@ -232,7 +232,7 @@ static void free_vmas(struct quire_mm *mm)
 void quire_mm_destroy(struct quire_mm *mm)
 {
 	leave_objects(mm);
-	space_zap(mm, mm->start, mm->end, false);
+	space_zap_all(mm);
 	require(range_count(&mm->ranges) == 0);
 	delist(mm);
 	section_enter();
@@ -274,7 +274,8 @@ void quire_stats(struct quire_mm *mm, struct quire_stats *stats)
 		spin_unlock(&mm->tree_lock);
 	} else {
 		spin_lock(&spaces.lock, RANK_SPACES);
-		*stats = spaces.dead;
+		for (unsigned cpu = 0; cpu < machine_cpus(); cpu++)
+			trace_sum(stats, &spaces.dead[cpu]);
 		for (mm = spaces.first; mm; mm = mm->next) {
 			spin_lock(&mm->tree_lock, RANK_TREE);
 			sum(mm, stats);
@@ -283,6 +284,21 @@ void quire_stats(struct quire_mm *mm, struct quire_stats *stats)
 		spin_unlock(&spaces.lock);
 	}
 	section_leave();
+}
+
+void quire_stats_cpu(unsigned cpu, struct quire_stats *stats)
+{
+	*stats = (struct quire_stats){ 0 };
+	if (cpu >= machine_cpus())
+		return;
+	section_enter();
+	spin_lock(&spaces.lock, RANK_SPACES);
+	trace_sum(stats, &spaces.dead[cpu]);
+	for (const struct quire_mm *mm = spaces.first; mm; mm = mm->next)
+		trace_sum(stats, &mm->tables.trace[cpu]);
+	spin_unlock(&spaces.lock);
+	section_leave();
+	stats->anonymous = stats->object_pages = stats->tables = 0;
 }
 
 int quire_vma_find(struct quire_mm *mm, uint64_t address, struct quire_vma_info *info)

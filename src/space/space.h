@@ -169,6 +169,8 @@ bool space_may_lock(const struct quire_mm *, uint64_t pages);
  * => the range is locked; outside a section
  */
 void space_zap(struct quire_mm *, uint64_t start, uint64_t end, bool unhook);
+/* All that is mapped. => no CPU runs the space, nobody edits it */
+void space_zap_all(struct quire_mm *);
 /* Narrow every entry of [start, end) to these VMA flags and this key. => as above */
 void space_narrow(struct quire_mm *, uint64_t start, uint64_t end, uint32_t flags, uint32_t key);
 /*

@@ -67,7 +67,7 @@ void sweep_finish(struct sweep *s, uint64_t start, uint64_t end)
 	gather_finish(&s->gather);
 }
 
-void sweep_zap(struct sweep *s, slot *at, pte entry)
+static inline void zap(struct sweep *s, slot *at, pte entry)
 {
 	struct frame *frame;
 
@@ -89,24 +89,33 @@ void sweep_zap(struct sweep *s, slot *at, pte entry)
 	s->room--;
 }
 
+void sweep_zap(struct sweep *s, slot *at, pte entry)
+{
+	zap(s, at, entry);
+}
+
 static void zap_leaf(struct sweep *s)
 {
 	uint64_t end = sweep_leaf_end(s);
-	slot *at = table_slot(s->leaf, s->address);
+	slot *slots = frame_bytes(s->leaf);
 
-	/* An empty leaf has nothing to be looked through. */
-	if (s->leaf->u.table.used == 0)
-		s->address = end;
-	for (; s->address < end && s->room; s->address += PAGE_SIZE, at++) {
+	while (s->address < end && s->room) {
+		slot *at = &slots[table_index(s->address, 0)];
 		pte entry = at_load(at);
 
-		if (entry == PTE_NONE)
+		if (entry == PTE_NONE) {
+			/* An empty leaf has nothing to be looked through. */
+			s->address = s->leaf->u.table.used
+					     ? table_skip_empty(s->leaf, s->address, end)
+					     : end;
 			continue;
+		}
 		if (unlikely(pte_is_busy(entry))) {
 			s->busy = true;
 			return;
 		}
-		sweep_zap(s, at, entry);
+		zap(s, at, entry);
+		s->address += PAGE_SIZE;
 	}
 }
 
@@ -150,6 +159,22 @@ void space_zap(struct quire_mm *mm, uint64_t start, uint64_t end, bool unhook)
 	/* Nobody sleeps on it: the space is not destroyed meanwhile. */
 	if (!alone)
 		at_sub(&mm->sweeps, 1u);
+}
+
+void space_zap_all(struct quire_mm *mm)
+{
+	struct sweep s;
+
+	sweep_begin(&s, mm, 0, 0);
+	for_each_vma(vma, &mm->tree, 0, UINT64_MAX) {
+		s.address = vma->start;
+		s.end = vma->end;
+		while (sweep_next_leaf(&s)) {
+			zap_leaf(&s);
+			sweep_end_leaf(&s);
+		}
+	}
+	gather_finish(&s.gather);
 }
 
 /* Fewer rights, or another key, for one entry; never more rights: those come with faults. */

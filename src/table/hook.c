@@ -44,11 +44,12 @@ int tables_init(struct tables *tables, unsigned levels, struct trace_block *trac
 	tables->root = table_alloc();
 	if (!tables->root)
 		return -QUIRE_ENOMEM;
+	tables->root_pfn = frame_pfn(tables->root);
 	tables->root->u.table.level = (uint8_t)(levels - 1);
 	tables->root->u.table.parent = NULL;
 	tables->root->u.table.tables = tables;
 	tables->root->u.table.base = 0;
-	error = port_space_init(&tables->port, frame_pfn(tables->root), levels);
+	error = port_space_init(&tables->port, tables->root_pfn, levels);
 	if (error)
 		frame_put(tables->root);
 	return error;
@@ -56,13 +57,12 @@ int tables_init(struct tables *tables, unsigned levels, struct trace_block *trac
 
 static void free_tree(struct frame *table)
 {
-	slot *slots = frame_bytes(table);
+	unsigned level = table->u.table.level, left = level ? table->u.table.used : 0;
+	uint64_t at = table->u.table.base, end = at + table_span(level);
 
-	for (unsigned i = 0; table->u.table.level && i < TABLE_ENTRIES; i++) {
-		pte entry = at_load(&slots[i]);
-
-		if (pte_is_table(entry))
-			free_tree(frame_of(pte_pfn(entry)));
+	for (; left; left--, at += table_entry_span(level)) {
+		at = table_skip_empty(table, at, end);
+		free_tree(frame_of(pte_pfn(at_load(table_slot(table, at)))));
 	}
 	frame_put(table);
 }

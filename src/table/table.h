@@ -25,6 +25,7 @@
 
 struct tables {
 	struct frame *root;
+	uint64_t root_pfn; /* its number: walks begin there */
 	unsigned levels;
 	struct trace_block *trace; /* the space's counters, one block for each CPU */
 	struct port_space port;
@@ -134,6 +135,12 @@ struct frame *table_make_leaf(struct tables *, uint64_t address);
  */
 bool table_lock_pair(struct frame *a, struct frame *b);
 void table_unlock_pair(struct frame *a, struct frame *b);
+
+/*
+ * The first address, from `address` on, whose entry in this table is not empty; the table's end, or
+ * one not below `end`. Without a lock a glance, no more. => address < end
+ */
+uint64_t table_skip_empty(const struct frame *table, uint64_t address, uint64_t end);
 
 /*
  * The first leaf that translates something in [*address, end); *address is moved up to the first

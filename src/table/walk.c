@@ -14,22 +14,23 @@
 
 enum walk_status table_walk(const struct tables *tables, uint64_t address, struct walk *walk)
 {
-	uint64_t table = frame_pfn(tables->root);
 	unsigned shift = PAGE_SHIFT + TABLE_BITS * tables->levels;
-	pte entry = PTE_NONE;
+	slot *slots = port_frame(tables->root_pfn);
+	pte entry = PTE_NONE, link = PTE_NONE; /* link: what has led to the table */
 	slot *at;
 
 	for (;;) {
 		shift -= TABLE_BITS;
-		at = (slot *)port_frame(table) + (address >> shift & (TABLE_ENTRIES - 1));
+		at = slots + (address >> shift & (TABLE_ENTRIES - 1));
 		if (shift == PAGE_SHIFT)
 			break;
 		entry = at_load_acquire(at);
 		if (unlikely(!pte_is_table(entry)))
 			break;
-		table = pte_pfn(entry);
+		link = entry;
+		slots = port_frame(pte_pfn(entry));
 	}
-	walk->table = frame_of(table);
+	walk->table = likely(link != PTE_NONE) ? frame_of(pte_pfn(link)) : tables->root;
 	walk->slot = at;
 	walk->value = entry;
 	if (likely(shift == PAGE_SHIFT))
@@ -39,20 +40,21 @@ enum walk_status table_walk(const struct tables *tables, uint64_t address, struc
 	return pte_is_busy(entry) ? WALK_BUSY : WALK_HUGE;
 }
 
-/*
- * The first address above `address` whose entry in this table is not empty; the table's end, or one
- * not below `end`.
- */
-static uint64_t skip_empty(const struct frame *table, uint64_t address, uint64_t end)
+uint64_t table_skip_empty(const struct frame *table, uint64_t address, uint64_t end)
 {
-	uint64_t span = table_entry_span(table->u.table.level);
+	unsigned level = table->u.table.level, index = table_index(address, level);
+	uint64_t base = address & ~(table_span(level) - 1);
+	unsigned limit = end - base < table_span(level) ? table_index(end - 1, level) + 1
+							: TABLE_ENTRIES;
 	slot *slots = frame_bytes(table);
-	unsigned index = table_index(address, table->u.table.level);
 
-	do
-		address = (address & ~(span - 1)) + span;
-	while (address < end && ++index < TABLE_ENTRIES && at_load(&slots[index]) == PTE_NONE);
-	return address;
+	while (index + 4 <= limit && !(at_load(&slots[index]) | at_load(&slots[index + 1]) |
+				       at_load(&slots[index + 2]) | at_load(&slots[index + 3])))
+		index += 4;
+	while (index < limit && at_load(&slots[index]) == PTE_NONE)
+		index++;
+	base += index * table_entry_span(level);
+	return base > address ? base : address;
 }
 
 struct frame *table_next_leaf(const struct tables *tables, uint64_t *address, uint64_t end)
@@ -66,7 +68,7 @@ struct frame *table_next_leaf(const struct tables *tables, uint64_t *address, ui
 			return walk.table;
 		/* Nothing makes other entries above the leaves yet, and to skip one is wrong. */
 		require(status == WALK_MISSING);
-		*address = skip_empty(walk.table, *address, end);
+		*address = table_skip_empty(walk.table, *address, end);
 	}
 	return NULL;
 }

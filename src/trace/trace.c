@@ -116,6 +116,18 @@ void trace_sum(struct quire_stats *stats, const struct trace_block *block)
 	stats->tables += (uint64_t)at_load(&block->tables);
 }
 
+void trace_keep(struct trace_block *kept, const struct trace_block *block)
+{
+	for (unsigned path = 0; path < QUIRE_PATH_COUNT; path++)
+		for (unsigned kind = 0; kind < QUIRE_KIND_COUNT; kind++)
+			at_store(&kept->faults[path][kind],
+				 at_load(&kept->faults[path][kind]) +
+					 at_load(&block->faults[path][kind]));
+	for (unsigned counter = 0; counter < QUIRE_COUNTER_COUNT; counter++)
+		at_store(&kept->counters[counter],
+			 at_load(&kept->counters[counter]) + at_load(&block->counters[counter]));
+}
+
 const char *quire_path_name(enum quire_path path)
 {
 	static const char *const names[] = {

@@ -40,5 +40,7 @@ void trace_event(struct quire_mm *mm, uint64_t address, unsigned counter);
 
 /* Add a block to sums. */
 void trace_sum(struct quire_stats *stats, const struct trace_block *block);
+/* Add what a space counted that is going away. => nobody counts in `block` any more */
+void trace_keep(struct trace_block *kept, const struct trace_block *block);
 
 #endif

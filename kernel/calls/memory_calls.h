@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* The calls of kernel/memory/calls.c. */
+CALL(9, mmap)
+CALL(10, mprotect)
+CALL(11, munmap)
+CALL(12, brk)
+CALL(25, mremap)
+CALL(26, msync)
+CALL(27, mincore)
+CALL(28, madvise)
+CALL(149, mlock)
+CALL(150, munlock)
+CALL(151, mlockall)
+CALL(152, munlockall)
+CALL(325, mlock2)
+CALL(329, pkey_mprotect)
+CALL(330, pkey_alloc)
+CALL(331, pkey_free)

@@ -1,0 +1,2 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/atomic_c11.h"
