@@ -7,14 +7,14 @@
  *     exceptions ────► entry_exception ───► exception ──┤             ▼
  *     new tasks ─────► entry_new_task ────► task_begin ─┼─► work or need_switch? ─► return_to_user
  *     interrupts ────► entry_interrupt ───► interrupt ──┘ always          │
- *     NMI, #DF, #MC ─► entry_paranoid ────► exception                     ▼
- *                         └─► where it was                         sysretq or iretq
+ *     NMI, #DF, #MC ─► entry_paranoid ────► exception: a panic            ▼
+ *                                                                  sysretq or iretq
  *
  * Every way lays struct registers on the stack. GS base is the CPU's block in the kernel and the
  * program's outside. A way in swaps the two if it comes from user mode, which the saved CS tells. It
  * does not tell on the three that may come at any instruction, between an entry and its swapgs
- * too: these have stacks of their own, with the CPU's block above the frame, and save and restore
- * GS base itself.
+ * too: these have stacks of their own, with the CPU's block above the frame, and set GS base to
+ * it. None of them goes back.
  *
  * A program's page fault is the most frequent way. Nearly always nobody asks what was in the
  * registers that C keeps: they are put into the frame only when there is work to do.
@@ -254,20 +254,11 @@ FUNCTION(entry_paranoid)
 	user_close
 	movl	%edi, %esi
 	movl	$MSR_GS_BASE, %ecx
-	rdmsr
-	movl	%eax, %r12d
-	movl	%edx, %r13d
 	movl	FRAME(%rsp), %eax
 	movl	FRAME + 4(%rsp), %edx
 	wrmsr
 	movq	%rsp, %rdi
 	call_c	exception
-	movl	$MSR_GS_BASE, %ecx
-	movl	%r12d, %eax
-	movl	%r13d, %edx
-	wrmsr
-	restore
-	iretq
 END(entry_paranoid)
 
 	/* entry_switch(from, to): what a function must keep, on this stack; then the other's. */

@@ -3,10 +3,10 @@
 
 #include "arch/console.h"
 #include "arch/setup.h"
+#include "task/task.h"
 
 #include <quire/stats.h>
 
-#define STACK_BLOCK 16384ull /* of every kernel stack, aligned to its size */
 #define MAX_DEPTH 32
 #define STATUS_PANIC 255
 
@@ -70,16 +70,17 @@ static void print_registers(const struct registers *r)
 	print("cr3 %016lx gs  %016lx fs  %016lx\n", cr3, (uint64_t)this_cpu(), cpu_get_fs());
 }
 
-/* By frame pointers, as long as they go up within one kernel stack. */
+/* By frame pointers, as long as they go up within one kernel stack, which is aligned to its size.
+ */
 static void print_trace(uint64_t frame)
 {
 	for (int depth = 0; depth < MAX_DEPTH && frame >= DIRECT_MAP && frame % 8 == 0; depth++) {
 		const uint64_t *at = (const uint64_t *)frame;
 
-		if (frame % STACK_BLOCK > STACK_BLOCK - 16 || at[1] == 0)
+		if (frame % STACK_SIZE > STACK_SIZE - 16 || at[1] == 0)
 			break;
 		print_address(at[1], 1);
-		if (at[0] <= frame || at[0] / STACK_BLOCK != frame / STACK_BLOCK)
+		if (at[0] <= frame || at[0] / STACK_SIZE != frame / STACK_SIZE)
 			break;
 		frame = at[0];
 	}

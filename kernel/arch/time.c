@@ -8,9 +8,10 @@
 #define PIT_HZ 1193182u
 #define PIT_CHANNEL2 0x42
 #define PIT_COMMAND 0x43
-#define PIT_GATE 0x61 /* bit 0: channel 2 counts; bit 5: its output */
-#define MEASURE_HZ 200
-#define MEASURE_RUNS 40
+#define PIT_GATE 0x61 /* bit 0: channel 2 counts */
+#define PIT_RAN_OUT 0x20
+#define PIT_END 32768 /* of 65535: 27 ms */
+#define LOOKS 16
 #define NANOSECONDS 1000000000ull
 
 #define RTC_INDEX 0x70
@@ -27,25 +28,63 @@ static uint64_t tsc_at_boot;
 static uint64_t ns_per_tick;  /* of the TSC; 32 bits behind the point */
 static uint64_t ticks_per_ns; /* of the APIC's timer; likewise */
 
-/* One run of the interval timer, 1 / MEASURE_HZ s: what the two others count meanwhile. */
-static void measure(uint64_t *tsc, uint32_t *apic)
-{
-	uint16_t count = PIT_HZ / MEASURE_HZ;
-	uint8_t gate = port_in8(PIT_GATE) & 0xfc;
-	uint64_t began;
+/* The three clocks at one moment. The two timers count down. */
+struct moment {
+	uint64_t tsc, width;
+	uint32_t apic;
+	uint16_t pit;
+};
 
-	port_out8(PIT_GATE, gate);
-	port_out8(PIT_COMMAND, 0xb0); /* channel 2, both bytes, output high at the end */
-	port_out8(PIT_CHANNEL2, (uint8_t)count);
-	port_out8(PIT_CHANNEL2, (uint8_t)(count >> 8));
-	apic_timer_set(UINT32_MAX);
-	port_out8(PIT_GATE, gate | 1);
-	began = tsc_read();
-	while (!(port_in8(PIT_GATE) & 0x20))
-		;
-	*tsc = tsc_read() - began;
-	*apic = UINT32_MAX - apic_timer_left();
+static struct moment now(void)
+{
+	struct moment m;
+	uint64_t before = tsc_read();
+
+	port_out8(PIT_COMMAND, 0x80); /* keep channel 2's count */
+	m.apic = apic_timer_left();
+	m.tsc = tsc_read();
+	m.width = m.tsc - before;
+	m.pit = port_in8(PIT_CHANNEL2);
+	m.pit |= (uint16_t)(port_in8(PIT_CHANNEL2) << 8);
+	return m;
+}
+
+/* What disturbs a look makes it longer: the shortest of some is the one to trust. */
+static struct moment look(void)
+{
+	struct moment best = now();
+
+	for (int i = 1; i < LOOKS; i++) {
+		struct moment m = now();
+
+		if (m.width < best.width)
+			best = m;
+	}
+	return best;
+}
+
+static void measure(void)
+{
+	struct moment begin, end;
+	uint64_t pit;
+
+	/* Who was away for so long that the count ran out begins again. */
+	do {
+		port_out8(PIT_GATE, (port_in8(PIT_GATE) & 0xfc) | 1);
+		port_out8(PIT_COMMAND, 0xb0); /* channel 2, both bytes, once */
+		port_out8(PIT_CHANNEL2, 0xff);
+		port_out8(PIT_CHANNEL2, 0xff);
+		apic_timer_set(UINT32_MAX);
+		begin = look();
+		while (now().pit > PIT_END)
+			__builtin_ia32_pause();
+		end = look();
+	} while (port_in8(PIT_GATE) & PIT_RAN_OUT);
 	apic_timer_set(0);
+	pit = (uint64_t)(begin.pit - end.pit);
+	tsc_hz = (end.tsc - begin.tsc) * PIT_HZ / pit;
+	ns_per_tick = (NANOSECONDS << 32) / tsc_hz;
+	ticks_per_ns = ((uint64_t)(begin.apic - end.apic) * PIT_HZ / pit << 32) / NANOSECONDS;
 }
 
 static unsigned rtc_read(uint8_t at, bool binary)
@@ -91,34 +130,9 @@ static uint64_t rtc_seconds(void)
 	return seconds + 3600 * hour + 86400 * days_since_1970(year, month, day);
 }
 
-/* Whatever disturbs a run makes it longer: the shortest is right if a second one agrees. */
-static void measure_well(uint64_t *tsc, uint32_t *apic)
-{
-	uint64_t second = UINT64_MAX, run;
-	uint32_t run_apic;
-
-	*tsc = UINT64_MAX;
-	for (int i = 0; i < MEASURE_RUNS && (i < 2 || second - *tsc > *tsc / 4096); i++) {
-		measure(&run, &run_apic);
-		if (run < *tsc) {
-			second = *tsc;
-			*tsc = run;
-			*apic = run_apic;
-		} else if (run < second) {
-			second = run;
-		}
-	}
-}
-
 void time_init(void)
 {
-	uint64_t tsc;
-	uint32_t apic = 0;
-
-	measure_well(&tsc, &apic);
-	tsc_hz = tsc * MEASURE_HZ;
-	ns_per_tick = (NANOSECONDS << 32) / tsc_hz;
-	ticks_per_ns = ((uint64_t)apic * MEASURE_HZ << 32) / NANOSECONDS;
+	measure();
 	tsc_at_boot = tsc_read();
 	time_at_boot = rtc_seconds() * NANOSECONDS - time_now();
 }

@@ -149,14 +149,15 @@ static void describe(const struct registers *regs, unsigned vector, struct signa
 	}
 }
 
-/* On stacks of their own: no signal, no sleep. */
-static void paranoid(struct registers *regs, unsigned vector)
+/*
+ * On stacks of their own, anywhere: no lock may be waited for. A non-maskable interrupt is that of
+ * a panic on another CPU, or somebody wants to know where this one is.
+ */
+static _Noreturn void paranoid(const struct registers *regs, unsigned vector)
 {
-	if (vector != NMI)
-		panic_at(regs, "%s", names[vector]);
 	while (atomic_load_explicit(&stopping, memory_order_relaxed))
 		__asm__ volatile("cli; hlt");
-	print("quire: non-maskable interrupt on CPU %u\n", this_cpu()->index);
+	panic_at(regs, "%s", names[vector]);
 }
 
 void exception(struct registers *regs, unsigned vector)

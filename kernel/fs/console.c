@@ -333,7 +333,7 @@ static int64_t console_file_write(struct file *file, const void *buffer, size_t 
 static unsigned console_file_poll(struct file *file)
 {
 	(void)file;
-	return can_read_now() ? POLLIN | POLLOUT : POLLOUT;
+	return can_read_now() ? POLLIN_NORMAL | POLLOUT_NORMAL : POLLOUT_NORMAL;
 }
 
 static struct wait_queue *console_file_queue(struct file *file)

@@ -45,7 +45,7 @@ struct watch {
 	struct file *file;
 	int descriptor;
 	struct waiter waiter;
-	uint32_t events; /* 0 but for flags: disarmed */
+	uint32_t events; /* errors among them; no bits but flags: disarmed */
 	uint64_t data;
 };
 
@@ -153,7 +153,7 @@ static unsigned collect(struct epoll *epoll, struct user_event *to, unsigned roo
 		unsigned ready = 0;
 
 		if (is_armed(watch))
-			ready = file_ready(watch->file) & (watch->events | POLLERR | POLLHUP);
+			ready = file_ready(watch->file) & watch->events;
 		if (!ready)
 			continue;
 		to[count++] = (struct user_event){ ready, watch->data };
@@ -170,7 +170,7 @@ static unsigned collect(struct epoll *epoll, struct user_event *to, unsigned roo
 
 static unsigned epoll_poll(struct file *file)
 {
-	return has_ready(file->private_data) ? POLLIN : 0;
+	return has_ready(file->private_data) ? POLLIN_NORMAL : 0;
 }
 
 static struct wait_queue *epoll_queue(struct file *file)
@@ -249,7 +249,7 @@ static int add_watch(struct epoll *epoll, struct file *file, int descriptor,
 	watch->epoll = epoll;
 	watch->file = file;
 	watch->descriptor = descriptor;
-	watch->events = event->events;
+	watch->events = event->events | POLLERR | POLLHUP;
 	watch->data = event->data;
 	list_init(&watch->ready);
 	list_add(&epoll->watches, &watch->node);
@@ -273,7 +273,7 @@ static int control(struct epoll *epoll, int operation, struct file *file, int de
 		drop_watch(watch);
 		return 0;
 	}
-	watch->events = event->events;
+	watch->events = event->events | POLLERR | POLLHUP;
 	watch->data = event->data;
 	make_ready(watch);
 	return 0;

@@ -115,6 +115,11 @@ static struct file *take_out(struct files *files, unsigned descriptor)
 	return file;
 }
 
+bool files_shared(struct files *files)
+{
+	return atomic_load_explicit(&files->references, memory_order_relaxed) > 1;
+}
+
 void files_exec(struct files *files)
 {
 	for (unsigned i = 0; i < files->room; i++) {

@@ -53,7 +53,18 @@ enum {
 	O_PATH = 010000000,
 	O_TMPFILE = 020200000,
 };
-enum { POLLIN = 1, POLLPRI = 2, POLLOUT = 4, POLLERR = 8, POLLHUP = 16, POLLNVAL = 32 };
+enum {
+	POLLIN = 1,
+	POLLPRI = 2,
+	POLLOUT = 4,
+	POLLERR = 8,
+	POLLHUP = 16,
+	POLLNVAL = 32,
+	POLLRDNORM = 0x40,
+	POLLWRNORM = 0x100,
+	POLLIN_NORMAL = POLLIN | POLLRDNORM,
+	POLLOUT_NORMAL = POLLOUT | POLLWRNORM,
+};
 #define AT_FDCWD (-100)
 #define PATH_ROOM 4096
 #define OPEN_MAX 65536 /* descriptors of a process, whatever its limit */
@@ -139,7 +150,8 @@ struct files *files_create(void);
 struct files *files_copy(struct files *from);
 void files_get(struct files *files);
 void files_put(struct files *files);
-void files_exec(struct files *files); /* closes those with CLOEXEC */
+bool files_shared(struct files *files); /* with another process */
+void files_exec(struct files *files);	/* closes those with CLOEXEC */
 /* Of the current process, with a reference; NULL: EBADF. */
 struct file *file_get(int descriptor);
 void file_hold(struct file *file);

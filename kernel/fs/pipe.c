@@ -31,6 +31,14 @@ void pipe_open_ends(struct pipe *pipe, int readers, int writers)
 	wait_wake(pipe->queue);
 }
 
+void pipe_close(struct pipe *pipe)
+{
+	lock_take(&pipe->lock);
+	pipe->readers = pipe->writers = 0;
+	lock_drop(&pipe->lock);
+	wait_wake(pipe->queue);
+}
+
 static void ring_out(struct pipe *pipe, char *to, uint32_t size)
 {
 	uint32_t first = MIN(size, pipe->room - pipe->head);
@@ -156,7 +164,7 @@ unsigned pipe_poll_read(struct pipe *pipe)
 	unsigned events;
 
 	lock_take(&pipe->lock);
-	events = pipe->count ? POLLIN : 0;
+	events = pipe->count ? POLLIN_NORMAL : 0;
 	if (!pipe->writers && pipe->writes)
 		events |= POLLHUP;
 	lock_drop(&pipe->lock);
@@ -168,7 +176,7 @@ unsigned pipe_poll_write(struct pipe *pipe)
 	unsigned events;
 
 	lock_take(&pipe->lock);
-	events = pipe->room - pipe->count >= PIPE_ATOMIC ? POLLOUT : 0;
+	events = pipe->room - pipe->count >= PIPE_ATOMIC ? POLLOUT_NORMAL : 0;
 	if (!pipe->readers)
 		events |= POLLERR;
 	lock_drop(&pipe->lock);

@@ -23,6 +23,8 @@ void pipe_exit(struct pipe *pipe);
 /* One end more (by = 1), or less (-1). */
 void pipe_open_ends(struct pipe *pipe, int readers, int writers);
 
+/* Both ends of it are closed; what is in it can still be read. */
+void pipe_close(struct pipe *pipe);
 /* Another size, at least so much, a power of two: it, or -EBUSY (too much is in it), -ENOMEM. */
 int64_t pipe_resize(struct pipe *pipe, uint32_t size);
 

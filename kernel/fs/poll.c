@@ -11,9 +11,7 @@
 #include "memory/user.h"
 #include "task/task.h"
 
-#define POLLRDNORM 0x40u
 #define POLLRDBAND 0x80u
-#define POLLWRNORM 0x100u
 #define POLLWRBAND 0x200u
 #define SELECT_READ (POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR)
 #define SELECT_WRITE (POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR)
@@ -34,13 +32,7 @@ struct user_pollfd {
 
 unsigned file_ready(struct file *file)
 {
-	unsigned events = file->ops->poll ? file->ops->poll(file) : POLLIN | POLLOUT;
-
-	if (events & POLLIN)
-		events |= POLLRDNORM;
-	if (events & POLLOUT)
-		events |= POLLWRNORM;
-	return events;
+	return file->ops->poll ? file->ops->poll(file) : POLLIN_NORMAL | POLLOUT_NORMAL;
 }
 
 static unsigned look(struct item *items, unsigned count)

@@ -15,6 +15,7 @@
 #define AF_UNIX 1
 #define SOCK_STREAM 1
 #define SOCK_FLAGS ((uint32_t)(O_CLOEXEC | O_NONBLOCK))
+#define POLLRDHUP 0x2000u
 #define SOL_SOCKET 1
 #define SO_TYPE 3
 #define SO_ERROR 4
@@ -67,10 +68,10 @@ static unsigned socket_poll(struct file *file)
 
 	/* The other end does not write any more: the end of file can be read. */
 	if (events & POLLHUP)
-		events |= POLLIN;
+		events |= POLLIN_NORMAL | POLLRDHUP;
 	if (!(out & POLLERR))
 		events &= ~(unsigned)POLLHUP;
-	return events | (out & POLLERR ? POLLOUT : out);
+	return events | (out & POLLERR ? POLLOUT_NORMAL : out);
 }
 
 static struct wait_queue *socket_queue(struct file *file)
@@ -78,30 +79,18 @@ static struct wait_queue *socket_queue(struct file *file)
 	return &end_of(file)->pair->queue;
 }
 
-/* One way is closed from this end, once. */
-static void close_way(bool *closed, struct pipe *pipe, int readers, int writers)
-{
-	bool was;
-
-	lock_take(&pipe->lock);
-	was = *closed;
-	*closed = true;
-	lock_drop(&pipe->lock);
-	if (!was)
-		pipe_open_ends(pipe, -readers, -writers);
-}
-
-static void close_end(struct end *end, bool reading, bool writing)
+/* For both ends: a way that nobody reads is not written any more, nor the other way round. */
+static void close_ways(struct end *end, bool reading, bool writing)
 {
 	if (reading)
-		close_way(&end->read_closed, &end->in, 1, 0);
+		pipe_close(&end->in);
 	if (writing)
-		close_way(&end->write_closed, &peer_of(end)->in, 0, 1);
+		pipe_close(&peer_of(end)->in);
 }
 
 static void socket_release(struct file *file)
 {
-	close_end(end_of(file), true, true);
+	close_ways(end_of(file), true, true);
 }
 
 static const struct file_ops socket_file_ops = {
@@ -348,7 +337,7 @@ int64_t call_shutdown(struct registers *regs)
 	if (result)
 		return result;
 	if (how <= 2)
-		close_end(end_of(file), how != 1, how != 0);
+		close_ways(end_of(file), how != 1, how != 0);
 	else
 		result = -EINVAL;
 	file_put(file);

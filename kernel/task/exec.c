@@ -6,11 +6,11 @@
  *     build     a new space: stack, program, interpreter                exec_stack.c
  *     fill      the new space is this thread's for a moment: stack contents, tails of .data
  *     ── a failure up to here leaves everything as it was ──
- *     single    the other threads end. From here on there is no way back, and nothing that can fail.
+ *     single    the other threads end. From here on there is no way back, and nothing can fail.
  *     commit    space, descriptors, signals, registers; a parent in vfork goes on
  *
- *     0x10000      0x555555554000                                        USER_END
- *        │ fixed program │ movable program, heap ► │ ...  ◄ interpreter, mappings │ gap │ ◄ stack │
+ *     0x10000      0x555555554000                                  USER_END
+ *        │ fixed program │ movable program, heap ►   ◄ mappings │ gap │ ◄ stack │
  *
  * Addresses are the same in each run: there is no randomisation.
  */
@@ -30,6 +30,7 @@ static uint64_t round_up(uint64_t value, uint64_t to)
 	return (value + to - 1) & ~(to - 1);
 }
 
+/* What it still holds: all of it, or after commit what the process had before. */
 static void exec_release(struct exec *exec)
 {
 	exec_drop_scripts(exec);
@@ -37,9 +38,12 @@ static void exec_release(struct exec *exec)
 	elf_close(&exec->interpreter);
 	if (exec->space)
 		space_put(exec->space);
-	exec->space = NULL;
+	if (exec->actions)
+		actions_put(exec->actions);
+	if (exec->files)
+		files_put(exec->files);
 	heap_free(exec->image);
-	exec->image = NULL;
+	heap_free(exec->command);
 }
 
 static int map_stack(struct exec *exec)
@@ -148,42 +152,64 @@ static int fill(struct exec *exec)
 	return error ? -ENOMEM : 0;
 }
 
-/* What threads of other processes share with this one becomes its own. */
-static int unshare(struct process *process)
+/* What is shared with other processes is to become this one's own: made here, used in commit. */
+static int unshare(struct exec *exec)
 {
-	struct actions *actions = process->actions, *own;
-	uint64_t flags;
+	struct process *process = current_process();
 
-	if (atomic_load(&actions->references) == 1)
-		return 0;
-	own = actions_copy(actions);
-	if (!own)
-		return -ENOMEM;
-	flags = lock_take_irq(&process->signal_lock);
-	process->actions = own;
-	lock_drop_irq(&process->signal_lock, flags);
-	actions_put(actions);
+	if (atomic_load(&process->actions->references) > 1) {
+		exec->actions = actions_create();
+		if (!exec->actions)
+			return -ENOMEM;
+	}
+	if (files_shared(process->files)) {
+		exec->files = files_copy(process->files);
+		if (!exec->files)
+			return -ENOMEM;
+	}
 	return 0;
 }
 
-static void name_process(struct process *process, struct exec *exec, char *arguments, size_t length)
+/* Exchanges what the process had; that goes back to *exec, to be released. => the only thread */
+static void replace(struct process *process, struct exec *exec)
+{
+	struct actions *actions = process->actions;
+	struct space *space = process->space;
+	struct files *files = process->files;
+	char *command = process->arguments;
+	uint64_t flags;
+
+	if (exec->actions)
+		actions_assign(exec->actions, actions);
+	lock_take(&process_lock);
+	flags = lock_take_irq(&process->signal_lock);
+	process->actions = exec->actions ? exec->actions : actions;
+	lock_drop_irq(&process->signal_lock, flags);
+	process->files = exec->files ? exec->files : files;
+	process->space = exec->space;
+	process->arguments = exec->command;
+	process->arguments_length = exec->command_length;
+	lock_drop(&process_lock);
+	exec->actions = exec->actions ? actions : NULL;
+	exec->files = exec->files ? files : NULL;
+	exec->space = space;
+	exec->command = command;
+}
+
+static void name_process(struct process *process, const struct exec *exec)
 {
 	const char *slash = strrchr(exec->name, '/');
 	struct task *task = current_task();
-	char *old;
 
 	lock_take(&process_lock);
-	old = process->arguments;
-	process->arguments = arguments;
-	process->arguments_length = length;
 	strlcpy(process->name, slash ? slash + 1 : exec->name, sizeof(process->name));
 	strlcpy(process->path, exec->program.file->path ? exec->program.file->path : exec->name,
 		sizeof(process->path));
 	process->has_execed = true;
+	process->membarrier = false;
 	lock_drop(&process_lock);
 	memset(task->name, 0, sizeof(task->name));
 	strlcpy(task->name, process->name, sizeof(task->name));
-	heap_free(old);
 }
 
 /* => the only thread */
@@ -200,24 +226,18 @@ static void commit_task(struct task *task)
 	extended_load(task->extended);
 }
 
-static void commit(struct exec *exec, char *arguments, size_t length)
+static void commit(struct exec *exec)
 {
 	struct task *task = current_task();
 	struct process *process = task->process;
-	struct space *old = process->space;
 
-	if (old)
+	if (process->space)
 		futex_exit(task);
-	lock_take(&process_lock);
-	process->space = exec->space;
-	lock_drop(&process_lock);
-	exec->space = NULL;
+	replace(process, exec);
 	run_space(process->space->mm);
 	limits_apply(process, process->space->mm);
-	name_process(process, exec, arguments, length);
+	name_process(process, exec);
 	task_vfork_done();
-	if (old)
-		space_put(old);
 	files_exec(process->files);
 	actions_exec(process->actions);
 	commit_task(task);
@@ -239,13 +259,17 @@ static void first_registers(const struct exec *exec, struct registers *regs)
 }
 
 /* What /proc shows as the command line. */
-static char *copy_arguments(const struct exec *exec, size_t *length)
+static int copy_command(struct exec *exec)
 {
-	*length = exec->space->environment - exec->space->arguments;
-	return heap_copy(exec->image + (exec->space->arguments - exec->sp), *length);
+	const struct space *space = exec->space;
+
+	exec->command_length = space->environment - space->arguments;
+	exec->command = heap_copy(exec->image + (space->arguments - exec->sp),
+				  exec->command_length);
+	return exec->command ? 0 : -ENOMEM;
 }
 
-static int prepare(struct exec *exec, char **arguments, size_t *length)
+static int prepare(struct exec *exec)
 {
 	int error = exec_find(exec);
 
@@ -253,29 +277,21 @@ static int prepare(struct exec *exec, char **arguments, size_t *length)
 		error = build(exec);
 	if (error == 0)
 		error = fill(exec);
-	if (error)
-		return error;
-	*arguments = copy_arguments(exec, length);
-	if (!*arguments)
-		return -ENOMEM;
-	error = unshare(current_process());
 	if (error == 0)
-		error = process_become_single();
-	if (error)
-		heap_free(*arguments);
-	return error;
+		error = copy_command(exec);
+	if (error == 0)
+		error = unshare(exec);
+	return error ? error : process_become_single();
 }
 
 int exec_program(const char *path, char *const *arguments, char *const *environment,
 		 struct registers *regs)
 {
 	struct exec exec = { .name = path, .arguments = arguments, .environment = environment };
-	char *copy;
-	size_t length;
-	int error = prepare(&exec, &copy, &length);
+	int error = prepare(&exec);
 
 	if (error == 0) {
-		commit(&exec, copy, length);
+		commit(&exec);
 		first_registers(&exec, regs);
 	}
 	exec_release(&exec);

@@ -19,7 +19,12 @@ struct exec {
 	struct space *space;
 	uint64_t stack_low; /* of what is mapped of the stack at first */
 	uint64_t sp;
-	char *image; /* heap: what goes to [sp, USER_END) */
+	char *image;   /* heap: what goes to [sp, USER_END) */
+	char *command; /* heap: the arguments as /proc shows them */
+	size_t command_length;
+	/* The process's own, instead of what it shares with others; NULL: it shares nothing. */
+	struct actions *actions;
+	struct files *files;
 };
 
 /* --- exec_script.c --- */

@@ -205,6 +205,7 @@ static _Noreturn void end_machine(int status)
 	list_for_each(process, &all_processes, struct process, all) process_kill(process, SIGKILL);
 	lock_drop(&process_lock);
 	wait_until(&init_process->child_wait, SLEEP_DEEPLY, NEVER, all_have_ended());
+	sched_settle();
 	machine_finish((status & 0x7f) ? 128 + (status & 0x7f) : status >> 8 & 0xff);
 }
 

@@ -79,7 +79,7 @@ static void seed(void)
 	seeded = true;
 }
 
-/* A key of its own for this request; the common one moves on. */
+/* Bytes for one request, which are a key of its own if it needs more; the common key moves on. */
 static void draw(uint32_t own[KEY_WORDS])
 {
 	uint32_t out[WORDS];
@@ -99,6 +99,10 @@ void random_bytes(void *to, size_t size)
 	uint8_t *at = to;
 
 	draw(own);
+	if (size <= sizeof(own)) {
+		memcpy(to, own, size);
+		return;
+	}
 	for (uint32_t counter = 0; size > 0; counter++) {
 		size_t part = MIN(size, sizeof(out));
 

@@ -15,6 +15,7 @@ struct run_queue {
 	struct list tasks;	/* runnable, the running one not among them */
 	_Atomic uint32_t count; /* of tasks; written under the lock */
 	_Atomic uint32_t busy;	/* the CPU runs a task, not its idle loop; written under the lock */
+	_Atomic uint32_t parked; /* the CPU has stopped for good */
 	struct task *left; /* the one before: dead, or to be placed elsewhere. This CPU's own */
 	/* Barriers that other CPUs have asked for and that this one has done: membarrier.c. */
 	_Atomic uint64_t barriers_asked, barriers_done;
@@ -60,6 +61,11 @@ void sched_sleep(void);
 void sched_arrive(void);
 /* The timer's tick, while a task runs. => interrupts disabled */
 void sched_tick(void);
+/*
+ * The machine ends: when it returns the other CPUs have finished what was left of the tasks before,
+ * and do nothing any more. => no other task is there
+ */
+void sched_settle(void);
 /*
  * The current task, a kernel thread so far, goes on in user mode with its task_registers.
  * => interrupts enabled, online; it has a space

@@ -29,6 +29,7 @@
 
 struct run_queue run_queues[MAX_CPUS];
 static struct task idle_tasks[MAX_CPUS];
+static _Atomic bool settling; /* the machine ends */
 
 void sched_init(void)
 {
@@ -301,6 +302,31 @@ uint64_t task_time(struct task *task)
 	return time;
 }
 
+/* Nothing of Quire's any more: see sched_settle. => the queue is empty */
+static _Noreturn void park(struct run_queue *queue)
+{
+	/* Release: pairs with sched_settle's look. */
+	atomic_store_explicit(&queue->parked, 1, memory_order_release);
+	for (;;)
+		cpu_halt_until_interrupt();
+}
+
+void sched_settle(void)
+{
+	unsigned self = this_cpu()->index;
+
+	/* Release: pairs with the acquire in idle. */
+	atomic_store_explicit(&settling, true, memory_order_release);
+	for (unsigned i = 0; i < cpu_count; i++) {
+		if (i == self)
+			continue;
+		cpu_send(i, VECTOR_SWITCH);
+		/* Acquire: pairs with the release in park. */
+		while (!atomic_load_explicit(&run_queues[i].parked, memory_order_acquire))
+			__builtin_ia32_pause();
+	}
+}
+
 /* One look: a task of the queue, of another's, or sleep until an interrupt. => offline */
 static void idle(void)
 {
@@ -317,6 +343,9 @@ static void idle(void)
 	}
 	irq_disable();
 	if (queue_load(queue) == 0) {
+		/* Acquire: pairs with the release in sched_settle. */
+		if (atomic_load_explicit(&settling, memory_order_acquire))
+			park(queue);
 		cpu_halt_until_interrupt();
 		return;
 	}

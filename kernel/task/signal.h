@@ -127,6 +127,8 @@ void signals_drop(struct pending_signals *pending); /* => nobody sends to it any
 
 struct actions *actions_create(void); /* all default; NULL: no memory */
 struct actions *actions_copy(struct actions *from);
+/* What `from` says now. */
+void actions_assign(struct actions *to, struct actions *from);
 void actions_put(struct actions *actions);
 void actions_exec(struct actions *actions); /* handlers become default, ignored stay */
 

@@ -25,17 +25,20 @@ struct actions *actions_create(void)
 	return actions;
 }
 
+void actions_assign(struct actions *to, struct actions *from)
+{
+	uint64_t flags = lock_take_irq(&from->lock);
+
+	memcpy(to->action, from->action, sizeof(to->action));
+	lock_drop_irq(&from->lock, flags);
+}
+
 struct actions *actions_copy(struct actions *from)
 {
-	struct actions *actions = heap_zero(sizeof(*actions));
-	uint64_t flags;
+	struct actions *actions = actions_create();
 
-	if (!actions)
-		return NULL;
-	actions->references = 1;
-	flags = lock_take_irq(&from->lock);
-	memcpy(actions->action, from->action, sizeof(actions->action));
-	lock_drop_irq(&from->lock, flags);
+	if (actions)
+		actions_assign(actions, from);
 	return actions;
 }
 

@@ -4,8 +4,8 @@
  *
  *     old rsp, or the end of the alternate stack
  *       red zone, 128 bytes (not on the alternate stack)
- *       floating-point state, aligned to 64, as XSAVE lays it out; in the reserved bytes at its 464: how
- *         large it is and what is in it; behind it a magic word
+ *       floating-point state, aligned to 64, as XSAVE lays it out; in the reserved bytes at
+ *         its 464: how large it is and what is in it; behind it a magic word
  *       siginfo                    ◄── rsi
  *       ucontext                   ◄── rdx: registers, mask, alternate stack
  *       address of the restorer    ◄── rsp, 8 below a multiple of 16
@@ -22,8 +22,7 @@
 #define RED_ZONE 128
 #define FX_SIZE 512
 #define XSAVE_HEADER 64
-#define USER_LIMIT 0x800000000000ull /* addresses from here on are not canonical, or the kernel's  \
-				      */
+#define USER_LIMIT 0x800000000000ull /* from here on not canonical, or the kernel */
 
 enum { UC_FP_XSTATE = 1, UC_SIGCONTEXT_SS = 2, UC_STRICT_RESTORE_SS = 4 };
 enum { XSTATE_X87 = 1, XSTATE_SSE = 2 };

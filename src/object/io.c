@@ -3,7 +3,7 @@
  * Reading and writing through the cache, page by page.
  *
  *     read     pin the READY page (fetch it if need be) ──► copy
- *     write    lock the page: READY, DIRTY, marked ──► WRITING on, by one exchange
+ *     write    lock the page: READY, DIRTY ──► WRITING on, by one exchange ──► mark on
  *              still inside the object? ──► copy ──► WRITING off, wake
  *              ... a whole page that is not there: insert an empty one, READING ──► copy ──► READY
  *                  and DIRTY: its old contents need not be read
@@ -124,12 +124,16 @@ static enum lock try_lock(struct frame *frame, const struct cache_slot *slot)
 		return NOT_READY;
 	if (state & PAGE_WRITING)
 		return BUSY;
-	if (!page_is_dirty(frame, slot))
+	if (!(state & PAGE_DIRTY))
 		return NOT_DIRTY;
 	/* Acquire: pairs with unlock_page. Full barrier, before the look at the size. */
-	if (!(state & PAGE_DIRTY) ||
-	    !at_cas(&frame->u.object.state, &state, state | PAGE_WRITING | PAGE_USED))
+	if (!at_cas(&frame->u.object.state, &state, state | PAGE_WRITING | PAGE_USED))
 		return BUSY;
+	/*
+	 * Who has made it DIRTY may owe the mark, and the sync that follows us is not to miss it.
+	 * Not before the exchange: until then it may be written back and be made DIRTY once more.
+	 */
+	cache_mark(slot);
 	return LOCKED;
 }
 

@@ -216,8 +216,10 @@ void page_wake(struct frame *);
  */
 bool page_make_dirty(struct frame *, const struct cache_slot *, bool asked);
 /*
- * READY, DIRTY and marked: it may be written to until somebody takes DIRTY off. (Without the mark,
- * which one who has just set DIRTY may owe, a sync could miss what is written.)
+ * READY, DIRTY and marked: an entry may allow writing until somebody takes DIRTY off, and sweeps.
+ * (Without the mark, which one who has just set DIRTY may owe, a sync could miss what is written.)
+ * These are two looks: in between it may be written back and be made DIRTY once more.
+ * => the entry's leaf lock held, for which that sweep waits; or nothing else runs
  */
 static inline bool page_is_dirty(const struct frame *frame, const struct cache_slot *slot)
 {

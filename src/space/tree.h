@@ -39,7 +39,7 @@ struct vma *tree_prev(const struct tree *, uint64_t address);
 /* The VMAs that overlap [low, high), in order. => as tree_next, from one to the next */
 #define for_each_vma(vma, tree, low, high)                                                         \
 	for (struct vma *vma = tree_next(tree, low); vma && vma->start < (high);                   \
-	     vma = tree_next(tree, vma->end))
+	     vma = vma->end < (high) ? tree_next(tree, vma->end) : NULL)
 
 /* All of these of one version: a snapshot of the root for several look-ups. */
 static inline struct tree tree_snapshot(const struct tree *tree)

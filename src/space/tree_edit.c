@@ -165,6 +165,42 @@ static bool deal(struct rewrite *rw, unsigned level)
 	return true;
 }
 
+/*
+ * The commonest edit by far: a VMA takes the place of one with the same bounds (mprotect, mlock,
+ * advice). Nothing else that a node says changes.
+ */
+static bool is_swap(const struct cursor *at, uint64_t low, uint64_t high, const struct vma *vma)
+{
+	const struct tree_node *leaf = at->levels ? at->node[0] : NULL;
+	unsigned i = leaf ? at->index[0] : 0;
+
+	return i > 0 && vma->start == low && vma->end == high && leaf->start[i - 1] == low &&
+	       leaf->child[i - 1].end == high;
+}
+
+/* The nodes of the path are copied, but for a link each. False: no memory. */
+static bool swap(struct tree_edit *edit, const struct cursor *at, struct vma *vma)
+{
+	union tree_link link = { .vma = vma };
+
+	for (unsigned level = 0; level < at->levels; level++) {
+		struct tree_node *node = at->node[level], *copy = slab_alloc(&tree_slab);
+
+		if (!copy) {
+			tree_drop(edit);
+			return false;
+		}
+		*copy = *node;
+		copy->child[level ? at->index[level] : at->index[0] - 1].to = link;
+		link.node = copy;
+		node_chain(&edit->added, copy);
+		node->next_replaced = edit->replaced;
+		edit->replaced = node;
+	}
+	edit->root = link.node;
+	return true;
+}
+
 bool tree_prepare(const struct tree *tree, struct tree_edit *edit, uint64_t low, uint64_t high,
 		  struct vma *const *added, unsigned count)
 {
@@ -175,6 +211,11 @@ bool tree_prepare(const struct tree *tree, struct tree_edit *edit, uint64_t low,
 	require(low <= high && count <= TREE_EDIT_MAX);
 	*edit = (struct tree_edit){ NULL, NULL, NULL };
 	rw.edit = edit;
+	if (count == 1) {
+		locate(&rw.left, root, low + 1);
+		if (is_swap(&rw.left, low, high, added[0]))
+			return swap(edit, &rw.left, added[0]);
+	}
 	locate(&rw.left, root, low);
 	locate(&rw.right, root, high);
 	rw.fresh_count = count;

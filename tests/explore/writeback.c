@@ -111,6 +111,44 @@ SCENARIO(sync_two_calls, "a sync against quire_object_write and a sync", .setup 
 SCENARIO(sync_call_beside_store, "quire_object_write and a sync against a store to the same page",
 	 .setup = clean, .run = { clean_and_sync, write_half }, .check = saved_5_and_6);
 
+/* The disk may be written to again while the first word is looked at: it is here, too. */
+static _Atomic uint64_t saved;
+
+static int save_and_tell(struct quire_object *asked, struct quire_pages *pages)
+{
+	at_store(&saved, at_load((const _Atomic uint64_t *)pages->bytes[0]));
+	return disk_write(asked, pages);
+}
+
+static const struct quire_object_ops telling_ops = {
+	.fault = disk_read,
+	.writepages = save_and_tell,
+};
+
+/* Dirty by a call: no entry is to be flushed, which the CPU that writes would have to answer. */
+static void told_dirty(void)
+{
+	const uint64_t one = 1;
+
+	have_file(&telling_ops, CAPS);
+	expect_equal(quire_object_write(object, 0, &one, 8), 8);
+}
+
+static void call_and_sync(void)
+{
+	write_call();
+	sync();
+	expect_equal(at_load(&saved), 5);
+}
+
+/*
+ *     W   finds the page DIRTY and marked ................................. WRITING on
+ *     S                                  saves it: clean
+ *     X                                                   DIRTY on .................... mark on
+ */
+SCENARIO(sync_call_between, "the same, and somebody else's sync in between", .setup = told_dirty,
+	 .run = { call_and_sync, write_half, sync }, .check = saved_5_and_6);
+
 /* A page that is not there, written to as a whole, is not read. */
 static void write_page(void)
 {
