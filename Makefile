@@ -8,8 +8,11 @@ CHECKED := release debug asan ubsan tsan explore
 all: $(BUILD)/build.ninja	## build everything into build/ (the command is build/quire)
 	@ninja -C $(BUILD)
 
-run: deps all			## record real programs and replay them (scripts/run-demo)
+run: deps all			## boot the reference kernel: programs, benchmarks, Linux's figures beside (scripts/run-demo)
 	@scripts/run-demo
+
+replay: deps all		## record real programs, replay what they did on Quire, compare (scripts/replay-demo)
+	@scripts/replay-demo
 
 test: deps			## all tests in all builds, and the checks of the sources
 	@scripts/test
@@ -54,4 +57,4 @@ help:
 $(BUILD)/build.ninja:
 	@meson setup $(BUILD)
 
-.PHONY: all run test $(CHECKED) mutants conflicts bench microbench soak install format sizes deps clean help
+.PHONY: all run replay test $(CHECKED) mutants conflicts bench microbench soak install format sizes deps clean help

@@ -41,6 +41,8 @@ void console_init(void)
 void console_listen(void)
 {
 	port_out8(INTERRUPTS, 1);
+	/* From now on nothing that is typed gets lost. */
+	report_write("ready\n", 6);
 }
 
 /* From a panic on, nobody waits for a lock whose holder has been stopped. */

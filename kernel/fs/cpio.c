@@ -110,10 +110,10 @@ static int next_member(struct archive *archive, struct member *member)
 
 static struct known *find_known(struct archive *archive, const struct member *member)
 {
-	list_for_each(known, &archive->known, struct known,
-		      node) if (known->ino == member->field[INO] &&
-				known->major == member->field[DEV_MAJOR] &&
-				known->minor == member->field[DEV_MINOR]) return known;
+	list_for_each(known, &archive->known, struct known, node)
+		if (known->ino == member->field[INO] && known->major == member->field[DEV_MAJOR] &&
+		    known->minor == member->field[DEV_MINOR])
+			return known;
 	return NULL;
 }
 
@@ -134,8 +134,7 @@ static int remember(struct archive *archive, const struct member *member, struct
 
 static void forget_all(struct archive *archive)
 {
-	list_for_each_safe(known, &archive->known, struct known, node)
-	{
+	list_for_each_safe(known, &archive->known, struct known, node) {
 		inode_put(known->inode);
 		heap_free(known);
 	}

@@ -22,8 +22,7 @@ static bool next_entry(struct inode *directory, struct dirent_info *info)
 		return true;
 	}
 	if (info->cookie < COOKIE_DYNAMIC)
-		list_for_each(entry, &directory->entries, struct entry, node)
-		{
+		list_for_each(entry, &directory->entries, struct entry, node) {
 			if (entry->cookie < info->cookie)
 				continue;
 			memcpy(info->name, entry->name, entry->length + 1u);

@@ -100,7 +100,8 @@ void epoll_forget(struct file *file)
 	if (list_empty(&file->watches)) /* nobody else has the file: none comes */
 		return;
 	mutex_take(&watches_mutex);
-	list_for_each_safe(watch, &file->watches, struct watch, of_file) drop_watch(watch);
+	list_for_each_safe(watch, &file->watches, struct watch, of_file)
+		drop_watch(watch);
 	mutex_drop(&watches_mutex);
 }
 
@@ -183,7 +184,8 @@ static void epoll_release(struct file *file)
 	struct epoll *epoll = file->private_data;
 
 	mutex_take(&watches_mutex);
-	list_for_each_safe(watch, &epoll->watches, struct watch, node) drop_watch(watch);
+	list_for_each_safe(watch, &epoll->watches, struct watch, node)
+		drop_watch(watch);
 	mutex_drop(&watches_mutex);
 	heap_free(epoll);
 }
@@ -233,9 +235,9 @@ int64_t call_epoll_create1(struct registers *regs)
 /* => watches_mutex */
 static struct watch *find_watch(struct epoll *epoll, struct file *file, int descriptor)
 {
-	list_for_each(watch, &epoll->watches, struct watch,
-		      node) if (watch->file == file &&
-				watch->descriptor == descriptor) return watch;
+	list_for_each(watch, &epoll->watches, struct watch, node)
+		if (watch->file == file && watch->descriptor == descriptor)
+			return watch;
 	return NULL;
 }
 
@@ -312,7 +314,8 @@ int64_t call_epoll_ctl(struct registers *regs)
 static void make_all_ready(struct epoll *epoll)
 {
 	mutex_take(&watches_mutex);
-	list_for_each(watch, &epoll->watches, struct watch, node) make_ready(watch);
+	list_for_each(watch, &epoll->watches, struct watch, node)
+		make_ready(watch);
 	mutex_drop(&watches_mutex);
 }
 

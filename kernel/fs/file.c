@@ -73,6 +73,40 @@ int file_create_on(struct inode *inode, uint32_t flags, char *path, struct file 
 	return 0;
 }
 
+int inode_write_begin(struct inode *inode)
+{
+	int32_t writing = atomic_load(&inode->writing);
+
+	do {
+		if (writing < 0)
+			return -ETXTBSY;
+	} while (!atomic_compare_exchange_weak(&inode->writing, &writing, writing + 1));
+	return 0;
+}
+
+void inode_write_end(struct inode *inode)
+{
+	atomic_fetch_sub(&inode->writing, 1);
+}
+
+int file_deny_write(struct file *file)
+{
+	int32_t writing = atomic_load(&file->inode->writing);
+
+	do {
+		if (writing > 0)
+			return -ETXTBSY;
+	} while (!atomic_compare_exchange_weak(&file->inode->writing, &writing, writing - 1));
+	file_hold(file);
+	return 0;
+}
+
+void file_allow_write(struct file *file)
+{
+	atomic_fetch_add(&file->inode->writing, 1);
+	file_put(file);
+}
+
 void file_hold(struct file *file)
 {
 	atomic_fetch_add_explicit(&file->references, 1, memory_order_relaxed);
@@ -87,6 +121,8 @@ void file_put(struct file *file)
 	locks_release(file->inode, file);
 	if (file->ops->release)
 		file->ops->release(file);
+	if (file->writing)
+		inode_write_end(file->inode);
 	inode_put(file->inode);
 	heap_free(file->path);
 	heap_free(file);

@@ -83,8 +83,10 @@ struct inode {
 	uint64_t device; /* rdev: what a device node is: see fs/device.c */
 	_Atomic uint64_t accessed, modified, changed; /* nanoseconds since 1970; relaxed, no lock */
 	struct quire_object *object;		      /* regular files; constant */
-	struct mutex write_mutex;   /* regular files: one writer at a time, its size with it */
-	uint32_t seals;		    /* regular files: write_mutex */
+	struct mutex write_mutex; /* regular files: one writer at a time, its size with it */
+	uint32_t seals;		  /* regular files: write_mutex */
+	/* Opens for writing; or, below 0, spaces that run it: never both (ETXTBSY). */
+	_Atomic int32_t writing;
 	struct list entries;	    /* directories: of struct entry, in the order they were made */
 	uint64_t next_cookie;	    /* directories: of the next entry */
 	struct inode *parent;	    /* directories: counted */
@@ -110,6 +112,7 @@ struct file {
 	void *private_data;
 	char *path;	     /* heap: for /proc/self/fd and maps; as it was at open. NULL: none */
 	struct list watches; /* of epolls: fs/epoll.c */
+	bool writing;	     /* it counts in inode->writing */
 };
 
 /*
@@ -173,6 +176,12 @@ void fs_context_put(struct fs_context *context);
 int fs_open(const char *path, uint32_t flags, uint32_t mode, struct file **file);
 /* Reads from a regular file. Bytes read, or an error. */
 int64_t file_read_at(struct file *file, void *buffer, size_t size, uint64_t offset);
+/*
+ * With a reference for the caller: nobody opens it for writing until file_allow_write. -ETXTBSY:
+ * somebody has.
+ */
+int file_deny_write(struct file *file);
+void file_allow_write(struct file *file);
 /* 0 if it is a regular file with an x bit; else -EACCES. */
 int file_executable(const struct file *file);
 

@@ -2,6 +2,7 @@
 /* The tree at boot: the root, and what is put into it by the kernel and from the archive. */
 #include "fs/path.h"
 #include "fs/special.h"
+#include "fs/terminal.h"
 
 #include "arch/panic.h"
 #include "lib/string.h"
@@ -83,7 +84,7 @@ void fs_init(void)
 	fs_root->links = 2;
 	(void)fs_place("/tmp", inode_create(S_IFDIR | 01777));
 	device_init();
-	console_file_init();
+	terminal_init();
 	proc_init();
 	sys_init();
 }

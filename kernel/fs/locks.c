@@ -56,10 +56,11 @@ static void announce(void)
 
 static struct record *find_conflict(struct inode *inode, const struct record *wanted)
 {
-	list_for_each(at, &inode->locks, struct record,
-		      node) if (at->owner != wanted->owner && at->whole == wanted->whole &&
-				at->start < wanted->end && wanted->start < at->end &&
-				(at->type == F_WRLCK || wanted->type == F_WRLCK)) return at;
+	list_for_each(at, &inode->locks, struct record, node)
+		if (at->owner != wanted->owner && at->whole == wanted->whole &&
+		    at->start < wanted->end && wanted->start < at->end &&
+		    (at->type == F_WRLCK || wanted->type == F_WRLCK))
+			return at;
 	return NULL;
 }
 
@@ -68,8 +69,7 @@ static bool cut(struct inode *inode, const struct record *range, struct record *
 {
 	bool used = false;
 
-	list_for_each_safe(at, &inode->locks, struct record, node)
-	{
+	list_for_each_safe(at, &inode->locks, struct record, node) {
 		if (at->owner != range->owner || at->whole != range->whole ||
 		    at->start >= range->end || range->start >= at->end)
 			continue;
@@ -231,8 +231,7 @@ void locks_release(struct inode *inode, const void *owner)
 	if (list_empty(&inode->locks)) /* what the owner itself has set it sees */
 		return;
 	mutex_take(&mutex);
-	list_for_each_safe(at, &inode->locks, struct record, node)
-	{
+	list_for_each_safe(at, &inode->locks, struct record, node) {
 		if (at->owner != owner)
 			continue;
 		list_remove(&at->node);

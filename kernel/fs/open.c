@@ -121,6 +121,26 @@ static int find_or_create(int descriptor, const char *text, uint32_t flags, uint
 	return error;
 }
 
+/* Takes `name` over if it succeeds. A program that runs is not opened to be changed. */
+static int open_inode(struct inode *inode, uint32_t flags, char *name, struct file **file)
+{
+	bool plain = is_regular(inode) && inode->object && !(flags & O_PATH);
+	bool writes = plain && flags & (O_ACCMODE | O_TRUNC);
+	int error = writes ? inode_write_begin(inode) : 0;
+
+	if (error)
+		return error;
+	if (plain && flags & O_TRUNC)
+		error = regular_truncate(inode, 0);
+	if (!error)
+		error = file_create_on(inode, flags & FLAGS_KNOWN, name, file);
+	if (!error)
+		(*file)->writing = writes;
+	else if (writes)
+		inode_write_end(inode);
+	return error;
+}
+
 /* *file has a reference for the caller. */
 static int open_at(int descriptor, const char *text, uint32_t flags, uint32_t mode,
 		   struct file **file)
@@ -143,10 +163,7 @@ static int open_at(int descriptor, const char *text, uint32_t flags, uint32_t mo
 	}
 	name = path_of(&path);
 	mutex_drop(&fs_lock);
-	if (flags & O_TRUNC && !(flags & O_PATH) && is_regular(path.inode) && path.inode->object)
-		error = regular_truncate(path.inode, 0);
-	if (!error)
-		error = file_create_on(path.inode, flags & FLAGS_KNOWN, name, file);
+	error = open_inode(path.inode, flags, name, file);
 	if (error)
 		heap_free(name);
 	path_done(&path);

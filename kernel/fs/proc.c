@@ -222,9 +222,9 @@ static bool tasks_next(struct inode *directory, struct dirent_info *info)
 	int from = (int)(info->cookie - COOKIE_DYNAMIC), tid = 0;
 
 	lock_take(&process_lock);
-	list_for_each(task, &process->threads, struct task,
-		      sibling) if (task->tid >= from && (tid == 0 || task->tid < tid))
-		tid = task->tid;
+	list_for_each(task, &process->threads, struct task, sibling)
+		if (task->tid >= from && (tid == 0 || task->tid < tid))
+			tid = task->tid;
 	lock_drop(&process_lock);
 	if (tid == 0)
 		return false;
@@ -352,9 +352,9 @@ static bool root_next(struct inode *directory, struct dirent_info *info)
 		return true;
 	}
 	lock_take(&process_lock);
-	list_for_each(process, &all_processes, struct process,
-		      all) if (process->pid >= from && (pid == 0 || process->pid < pid))
-		pid = process->pid;
+	list_for_each(process, &all_processes, struct process, all)
+		if (process->pid >= from && (pid == 0 || process->pid < pid))
+			pid = process->pid;
 	lock_drop(&process_lock);
 	if (pid == 0)
 		return false;

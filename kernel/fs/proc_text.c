@@ -27,9 +27,9 @@ static char state_of(const struct process *process)
 		return 'Z';
 	if (process->stopped)
 		return 'T';
-	list_for_each(task, &process->threads, struct task,
-		      sibling) if (atomic_load_explicit(&task->state, memory_order_relaxed) ==
-				   TASK_RUNNABLE) return 'R';
+	list_for_each(task, &process->threads, struct task, sibling)
+		if (atomic_load_explicit(&task->state, memory_order_relaxed) == TASK_RUNNABLE)
+			return 'R';
 	return 'S';
 }
 

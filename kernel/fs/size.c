@@ -48,7 +48,11 @@ int64_t call_truncate(struct registers *regs)
 	else if (!inode->object)
 		error = -EINVAL;
 	else
+		error = inode_write_begin(inode);
+	if (!error) {
 		error = regular_truncate(inode, (uint64_t)size);
+		inode_write_end(inode);
+	}
 	inode_put(inode);
 	return error;
 }
@@ -78,7 +82,9 @@ int64_t call_fallocate(struct registers *regs)
 
 	if (!file)
 		return -EBADF;
-	if (offset < 0 || length <= 0)
+	if (file->flags & O_PATH)
+		result = -EBADF;
+	else if (offset < 0 || length <= 0)
 		result = -EINVAL;
 	else if (!regular_can_allocate((unsigned)ARG(regs, 1)))
 		result = -EOPNOTSUPP;
@@ -208,7 +214,10 @@ static int64_t check_send(struct side *from, struct side *to)
 {
 	if (!file_can_write(to->file))
 		return -EBADF;
-	if (to->file->flags & O_APPEND || !from->file->ops->read || !to->file->ops->write)
+	/* What can't seek is no source: a caller falls back to read and write, and sees ends of
+	 * file. */
+	if (to->file->flags & O_APPEND || !from->file->ops->read || !from->file->ops->seek ||
+	    !to->file->ops->write)
 		return -EINVAL;
 	return 0;
 }

@@ -18,7 +18,6 @@ const struct file_ops *device_ops(uint32_t mode, uint64_t device);
 /* --- made at boot, in this order --- */
 void inode_init(void);
 void device_init(void);
-void console_file_init(void);
 void proc_init(void);
 void sys_init(void);
 /*
@@ -30,6 +29,9 @@ int fs_place(const char *path, struct inode *inode);
 /* --- file.c --- */
 /* A file of this inode, which it holds; ops->open has succeeded. `path`: heap, taken over if 0. */
 int file_create_on(struct inode *inode, uint32_t flags, char *path, struct file **file);
+/* Nobody runs it until the end; -ETXTBSY: somebody does. */
+int inode_write_begin(struct inode *inode);
+void inode_write_end(struct inode *inode);
 /* Was it opened for that (and not with O_PATH)? */
 bool file_can_read(const struct file *file);
 bool file_can_write(const struct file *file);

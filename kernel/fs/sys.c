@@ -63,8 +63,7 @@ static unsigned count_processes(int *last)
 
 	*last = 0;
 	lock_take(&process_lock);
-	list_for_each(process, &all_processes, struct process, all)
-	{
+	list_for_each(process, &all_processes, struct process, all) {
 		count += process->thread_count;
 		*last = MAX(*last, process->pid);
 	}

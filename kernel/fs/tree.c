@@ -30,9 +30,10 @@ static struct list *chain_of(const struct inode *directory, const char *name, si
 
 struct entry *tree_find(struct inode *directory, const char *name, size_t length)
 {
-	list_for_each(entry, chain_of(directory, name, length), struct entry,
-		      chain) if (entry->directory == directory && entry->length == length &&
-				 memcmp(entry->name, name, length) == 0) return entry;
+	list_for_each(entry, chain_of(directory, name, length), struct entry, chain)
+		if (entry->directory == directory && entry->length == length &&
+		    memcmp(entry->name, name, length) == 0)
+			return entry;
 	return NULL;
 }
 

@@ -2,6 +2,7 @@
 /* Address spaces as processes have them. */
 #include "memory/space.h"
 
+#include "fs/fs.h"
 #include "memory/heap.h"
 
 enum quire_mode space_mode = QUIRE_SPECULATIVE;
@@ -51,6 +52,9 @@ struct space *space_fork(struct space *space)
 	child = wrap(mm);
 	if (child == NULL)
 		return NULL;
+	/* It can't fail: nobody writes the program of a space that is there. */
+	if (space->program != NULL && file_deny_write(space->program) == 0)
+		child->program = space->program;
 	child->code_start = space->code_start;
 	child->code_end = space->code_end;
 	child->brk_start = space->brk_start;
@@ -72,5 +76,7 @@ void space_put(struct space *space)
 	if (atomic_fetch_sub_explicit(&space->references, 1, memory_order_acq_rel) != 1)
 		return;
 	quire_mm_destroy(space->mm);
+	if (space->program != NULL)
+		file_allow_write(space->program);
 	heap_free(space);
 }

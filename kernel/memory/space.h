@@ -12,11 +12,15 @@
 /* Mappings are placed below; above lie the stack and room for it to grow. */
 #define SPACE_MMAP_TOP (USER_END - (129ull << 20))
 
+struct file;
+
 struct space {
 	struct quire_mm *mm;
+	struct file *program; /* what runs in it, which nobody may write (fs/fs.h); NULL: nothing */
 	_Atomic uint32_t references;
 	/* What /proc/self/stat and prctl may ask; constant after exec. */
-	uint64_t code_start, code_end, brk_start, stack_top, arguments, environment, environment_end;
+	uint64_t code_start, code_end, brk_start, stack_top, arguments, environment,
+		environment_end;
 };
 
 /* How spaces are made from now on: set from the command line at boot. */
@@ -27,7 +31,8 @@ extern bool space_speculation;
 struct space *space_create(uint64_t brk_start);
 struct space *space_fork(struct space *space); /* NULL: no memory */
 void space_get(struct space *space);
-/* The last one unmaps and frees. May sleep. => the caller's CPU does not run it, if it is the last */
+/* The last one unmaps and frees. May sleep. => the caller's CPU does not run it, if it is the last
+ */
 void space_put(struct space *space);
 
 /* Files of /proc: maps and statm of a process; meminfo, quire/faults, quire/events. */

@@ -119,6 +119,10 @@ static int build(struct exec *exec)
 	exec->space = space_create(program->high + exec->bias);
 	if (!exec->space)
 		return -ENOMEM;
+	error = file_deny_write(program->file);
+	if (error)
+		return error;
+	exec->space->program = program->file;
 	exec->space->code_start = program->code_start + exec->bias;
 	exec->space->code_end = program->code_end + exec->bias;
 	/* The interpreter's place is in the auxiliary vector, so it is found first. */

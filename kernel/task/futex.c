@@ -176,8 +176,7 @@ static int64_t wake(const struct key *key, int64_t count, uint32_t bits)
 	int64_t woken = 0;
 
 	bucket->passes++;
-	list_for_each_safe(waiter, &bucket->waiters, struct futex_waiter, node)
-	{
+	list_for_each_safe(waiter, &bucket->waiters, struct futex_waiter, node) {
 		if (woken >= count)
 			break;
 		if (!is_same(&waiter->key, key) || !(waiter->bits & bits))
@@ -239,8 +238,7 @@ static int64_t move(const struct key *from, const struct key *to, int64_t wakes,
 
 	old->passes++;
 	new->passes++;
-	list_for_each_safe(waiter, &old->waiters, struct futex_waiter, node)
-	{
+	list_for_each_safe(waiter, &old->waiters, struct futex_waiter, node) {
 		if (done >= wakes + moves)
 			break;
 		if (!is_same(&waiter->key, from))
@@ -254,8 +252,7 @@ static int64_t move(const struct key *from, const struct key *to, int64_t wakes,
 		waiter->key = *to;
 		atomic_store(&waiter->bucket, new);
 	}
-	list_for_each_safe(waiter, &moved, struct futex_waiter, node)
-	{
+	list_for_each_safe(waiter, &moved, struct futex_waiter, node) {
 		list_remove(&waiter->node);
 		list_add(&new->waiters, &waiter->node);
 	}

@@ -50,7 +50,8 @@ static unsigned count_processes(void)
 	unsigned count = 0;
 
 	lock_take(&process_lock);
-	list_for_each(process, &all_processes, struct process, all) count += process->thread_count;
+	list_for_each(process, &all_processes, struct process, all)
+		count += process->thread_count;
 	lock_drop(&process_lock);
 	return count;
 }

@@ -46,8 +46,7 @@ static size_t collect(int group, struct process **found, size_t room)
 {
 	size_t count = 0;
 
-	list_for_each(process, &all_processes, struct process, all)
-	{
+	list_for_each(process, &all_processes, struct process, all) {
 		if (!meant(process, group))
 			continue;
 		if (count < room) {

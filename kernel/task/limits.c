@@ -120,7 +120,8 @@ static uint64_t faults_of(struct process *process)
 
 	lock_take(&process_lock);
 	faults = process->faults;
-	list_for_each(task, &process->threads, struct task, sibling) faults += task->faults;
+	list_for_each(task, &process->threads, struct task, sibling)
+		faults += task->faults;
 	lock_drop(&process_lock);
 	return faults;
 }

@@ -111,8 +111,7 @@ static bool orphan_children(struct process *process, struct list *gone)
 {
 	bool zombies = false;
 
-	list_for_each_safe(child, &process->children, struct process, sibling)
-	{
+	list_for_each_safe(child, &process->children, struct process, sibling) {
 		list_remove(&child->sibling);
 		list_add(&init_process->children, &child->sibling);
 		child->parent = init_process;
@@ -162,8 +161,7 @@ static void become_zombie(struct process *process)
 	}
 	lock_drop(&process_lock);
 	/* The current task has a reference of its own to its process. */
-	list_for_each_safe(dead, &gone, struct process, sibling)
-	{
+	list_for_each_safe(dead, &gone, struct process, sibling) {
 		list_remove(&dead->sibling);
 		process_put(dead);
 	}
@@ -182,8 +180,7 @@ static bool all_have_ended(void)
 		struct process *zombie = NULL;
 
 		lock_take(&process_lock);
-		list_for_each(child, &init_process->children, struct process, sibling)
-		{
+		list_for_each(child, &init_process->children, struct process, sibling) {
 			if (child->zombie) {
 				zombie = child;
 				break;
@@ -202,7 +199,8 @@ static bool all_have_ended(void)
 static _Noreturn void end_machine(int status)
 {
 	lock_take(&process_lock);
-	list_for_each(process, &all_processes, struct process, all) process_kill(process, SIGKILL);
+	list_for_each(process, &all_processes, struct process, all)
+		process_kill(process, SIGKILL);
 	lock_drop(&process_lock);
 	wait_until(&init_process->child_wait, SLEEP_DEEPLY, NEVER, all_have_ended());
 	sched_settle();
@@ -261,8 +259,9 @@ int process_become_single(void)
 
 	if (!error) {
 		process->single = task;
-		list_for_each(other, &process->threads, struct task, sibling) if (other != task)
-			task_notify(other, WORK_EXIT);
+		list_for_each(other, &process->threads, struct task, sibling)
+			if (other != task)
+				task_notify(other, WORK_EXIT);
 	}
 	lock_drop_irq(&process->signal_lock, flags);
 	if (error)

@@ -84,9 +84,9 @@ int64_t call_getsid(struct registers *regs)
 /* => process_lock held */
 static bool group_exists(int group, int session)
 {
-	list_for_each(process, &all_processes, struct process,
-		      all) if (process->group == group &&
-			       (!session || process->session == session)) return true;
+	list_for_each(process, &all_processes, struct process, all)
+		if (process->group == group && (!session || process->session == session))
+			return true;
 	return false;
 }
 

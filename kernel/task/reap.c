@@ -88,8 +88,7 @@ static int look(struct request *request)
 	int result = -ECHILD;
 
 	lock_take(&process_lock);
-	list_for_each(child, &current_process()->children, struct process, sibling)
-	{
+	list_for_each(child, &current_process()->children, struct process, sibling) {
 		if (!is_asked_for(request, child))
 			continue;
 		result = 0;

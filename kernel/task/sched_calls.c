@@ -195,10 +195,8 @@ static int for_each_meant(struct registers *regs, void (*visit)(struct task *tas
 	if (which < PRIO_PROCESS || which > PRIO_USER)
 		return -EINVAL;
 	lock_take(&process_lock);
-	list_for_each(process, &all_processes, struct process, all)
-	{
-		list_for_each(task, &process->threads, struct task, sibling)
-		{
+	list_for_each(process, &all_processes, struct process, all) {
+		list_for_each(task, &process->threads, struct task, sibling) {
 			if (!is_meant(task, which, who))
 				continue;
 			visit(task, value);

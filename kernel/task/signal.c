@@ -36,14 +36,16 @@ void signals_init(struct pending_signals *pending)
 
 void signals_drop(struct pending_signals *pending)
 {
-	list_for_each_safe(entry, &pending->queue, struct queued_signal, node) heap_free(entry);
+	list_for_each_safe(entry, &pending->queue, struct queued_signal, node)
+		heap_free(entry);
 	signals_init(pending);
 }
 
 static struct queued_signal *find_entry(struct pending_signals *pending, int signal)
 {
-	list_for_each(entry, &pending->queue, struct queued_signal,
-		      node) if (entry->info.signo == signal) return entry;
+	list_for_each(entry, &pending->queue, struct queued_signal, node)
+		if (entry->info.signo == signal)
+			return entry;
 	return NULL;
 }
 
@@ -97,8 +99,9 @@ static struct task *choose(struct process *process, int signal)
 	if (current && current->process == process && !list_empty(&current->sibling) &&
 	    wants(current, signal))
 		return current;
-	list_for_each(task, &process->threads, struct task,
-		      sibling) if (wants(task, signal)) return task;
+	list_for_each(task, &process->threads, struct task, sibling)
+		if (wants(task, signal))
+			return task;
 	return NULL;
 }
 
@@ -136,8 +139,7 @@ static bool stop_or_continue(struct process *process, int signal)
 		process->stopped = false;
 		process->stop_event = 0xffff;
 	}
-	list_for_each(task, &process->threads, struct task, sibling)
-	{
+	list_for_each(task, &process->threads, struct task, sibling) {
 		task->pending.set &= ~undone;
 		if (continued)
 			task_wake(task);
@@ -262,8 +264,7 @@ bool signal_take(sigset wanted, struct signal_info *info)
 static void discard(struct pending_signals *pending, sigset signals, struct list *garbage)
 {
 	pending->set &= ~signals;
-	list_for_each_safe(entry, &pending->queue, struct queued_signal, node)
-	{
+	list_for_each_safe(entry, &pending->queue, struct queued_signal, node) {
 		if (!(SIGBIT(entry->info.signo) & signals))
 			continue;
 		list_remove(&entry->node);
@@ -281,7 +282,8 @@ void signals_discard(struct process *process, sigset signals)
 	list_for_each(task, &process->threads, struct task, sibling)
 		discard(&task->pending, signals, &garbage);
 	lock_drop_irq(&process->signal_lock, flags);
-	list_for_each_safe(entry, &garbage, struct queued_signal, node) heap_free(entry);
+	list_for_each_safe(entry, &garbage, struct queued_signal, node)
+		heap_free(entry);
 }
 
 /* The process's signals that this thread no longer takes are for another. => signal_lock held */

@@ -69,7 +69,8 @@ static void stop(struct process *process, int signal)
 
 	process->stopped = true;
 	process->stop_event = signal << 8 | 0x7f;
-	list_for_each(task, &process->threads, struct task, sibling) task_notify(task, WORK_SIGNAL);
+	list_for_each(task, &process->threads, struct task, sibling)
+		task_notify(task, WORK_SIGNAL);
 	lock_drop_irq(&process->signal_lock, flags);
 	signal_tell_parent(process, CLD_STOPPED, signal);
 }

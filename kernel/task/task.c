@@ -37,14 +37,17 @@ static struct list *chain(struct list *table, int id)
 
 static struct task *task_lookup(int tid)
 {
-	list_for_each(task, chain(tasks, tid), struct task, all) if (task->tid == tid) return task;
+	list_for_each(task, chain(tasks, tid), struct task, all)
+		if (task->tid == tid)
+			return task;
 	return NULL;
 }
 
 struct process *process_lookup(int pid)
 {
-	list_for_each(process, chain(processes, pid), struct process,
-		      chain) if (process->pid == pid) return process;
+	list_for_each(process, chain(processes, pid), struct process, chain)
+		if (process->pid == pid)
+			return process;
 	return NULL;
 }
 
@@ -53,8 +56,9 @@ static bool id_in_use(int id)
 {
 	if (task_lookup(id) || process_lookup(id))
 		return true;
-	list_for_each(process, &all_processes, struct process,
-		      all) if (process->group == id || process->session == id) return true;
+	list_for_each(process, &all_processes, struct process, all)
+		if (process->group == id || process->session == id)
+			return true;
 	return false;
 }
 
@@ -230,7 +234,8 @@ uint64_t process_time(struct process *process)
 
 	lock_take(&process_lock);
 	time = process->run_time;
-	list_for_each(task, &process->threads, struct task, sibling) time += task_time(task);
+	list_for_each(task, &process->threads, struct task, sibling)
+		time += task_time(task);
 	lock_drop(&process_lock);
 	return time;
 }

@@ -63,7 +63,8 @@ void wait_wake(struct wait_queue *queue)
 {
 	uint64_t flags = lock_take_irq(&queue->lock);
 
-	list_for_each(waiter, &queue->waiters, struct waiter, node) wake(waiter);
+	list_for_each(waiter, &queue->waiters, struct waiter, node)
+		wake(waiter);
 	lock_drop_irq(&queue->lock, flags);
 }
 
@@ -224,8 +225,8 @@ void quire_x86_wake(uint32_t *word)
 	struct wait_queue *queue = word_queue(word);
 	uint64_t flags = lock_take_irq(&queue->lock);
 
-	list_for_each(waiter, &queue->waiters, struct waiter,
-		      node) if (container_of(waiter, struct word_waiter, waiter)->word == word)
-		task_wake(waiter->task);
+	list_for_each(waiter, &queue->waiters, struct waiter, node)
+		if (container_of(waiter, struct word_waiter, waiter)->word == word)
+			task_wake(waiter->task);
 	lock_drop_irq(&queue->lock, flags);
 }

@@ -143,6 +143,7 @@ struct edit {
 	struct vma *added[TREE_EDIT_MAX];
 	unsigned count;
 	int error;
+	struct vma *first; /* in the window, or above it; NULL: none */
 	uint64_t replaced; /* VMAs in the window */
 	struct tree_edit tree;
 };
@@ -225,13 +226,11 @@ static void plan(const struct tree *tree, struct edit *edit, uint64_t start, uin
 	}
 }
 
-static uint64_t count_window(const struct tree *tree, const struct edit *edit)
+static void look_at_window(const struct tree *tree, struct edit *edit)
 {
-	uint64_t count = 0;
-
-	for_each_vma(vma, tree, edit->low, edit->high)
-		count++;
-	return count;
+	edit->first = tree_next(tree, edit->low);
+	for_each_vma_from(vma, edit->first, tree, edit->high)
+		edit->replaced++;
 }
 
 static void drop(struct edit *edit)
@@ -245,9 +244,12 @@ static void drop(struct edit *edit)
 static int prepare(const struct tree *tree, struct edit *edit, uint64_t start, uint64_t end,
 		   const struct vma_attributes *as)
 {
-	*edit = (struct edit){ .count = 0 };
+	edit->count = 0;
+	edit->error = 0;
+	edit->replaced = 0;
+	edit->tree = (struct tree_edit){ NULL, NULL, NULL };
 	plan(tree, edit, start, end, as);
-	edit->replaced = count_window(tree, edit);
+	look_at_window(tree, edit);
 	if (!edit->error &&
 	    !tree_prepare(tree, &edit->tree, edit->low, edit->high, edit->added, edit->count))
 		edit->error = -QUIRE_ENOMEM;
@@ -268,7 +270,7 @@ static void commit(struct quire_mm *mm, struct edit *edit)
 		space_account(mm, edit->added[i], 1);
 		space_account_mapping(mm, edit->added[i], 1);
 	}
-	for_each_vma(vma, &old, edit->low, edit->high) {
+	for_each_vma_from(vma, edit->first, &old, edit->high) {
 		space_account(mm, vma, -1);
 		space_account_mapping(mm, vma, -1);
 		retire(vma);

@@ -36,9 +36,13 @@ struct vma *tree_next(const struct tree *, uint64_t address);
 /* The last VMA that starts below the address, or NULL. => the same */
 struct vma *tree_prev(const struct tree *, uint64_t address);
 
-/* The VMAs that overlap [low, high), in order. => as tree_next, from one to the next */
-#define for_each_vma(vma, tree, low, high)                                                         \
-	for (struct vma *vma = tree_next(tree, low); vma && vma->start < (high);                   \
+/*
+ * The VMAs that overlap [low, high), in order, and those from `first` on that do. => as tree_next,
+ * from one to the next
+ */
+#define for_each_vma(vma, tree, low, high) for_each_vma_from(vma, tree_next(tree, low), tree, high)
+#define for_each_vma_from(vma, first, tree, high)                                                  \
+	for (struct vma *vma = (first); vma && vma->start < (high);                                \
 	     vma = vma->end < (high) ? tree_next(tree, vma->end) : NULL)
 
 /* All of these of one version: a snapshot of the root for several look-ups. */

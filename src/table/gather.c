@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a sweep took away: see gather.h. A batch frame holds 1,024 indices of 32 bits. */
+/* What a sweep took away: see gather.h. */
 #include "table/gather.h"
-
-#define BATCH_FRAMES (PAGE_SIZE / sizeof(uint32_t))
 
 void gather_init(struct gather *g, struct tables *tables)
 {
@@ -15,17 +13,10 @@ void gather_init(struct gather *g, struct tables *tables)
 	g->batch_count = 0;
 }
 
-static unsigned room(const struct gather *g)
-{
-	return g->batches ? (unsigned)BATCH_FRAMES - g->batch_count : GATHER_SMALL - g->count;
-}
-
-unsigned gather_room(struct gather *g)
+unsigned gather_more_room(struct gather *g)
 {
 	struct frame *batch;
 
-	if (room(g))
-		return room(g);
 	port_pin();
 	batch = frame_alloc(0);
 	port_unpin();
@@ -36,14 +27,14 @@ unsigned gather_room(struct gather *g)
 	} else {
 		gather_finish(g);
 	}
-	return room(g);
+	return gather_left(g);
 }
 
 void gather_frame(struct gather *g, struct frame *frame)
 {
 	uint32_t index = (uint32_t)(frame - frame_table);
 
-	assert_debug(room(g) > 0);
+	assert_debug(gather_left(g) > 0);
 	if (g->batches)
 		((uint32_t *)frame_bytes(g->batches))[g->batch_count++] = index;
 	else
@@ -77,7 +68,7 @@ void gather_finish(struct gather *g)
 		put_all(frame_bytes(batch), count);
 		frame_put(batch);
 		batch = next;
-		count = BATCH_FRAMES;
+		count = GATHER_BATCH;
 		/* A pinned CPU may answer no flush: not for longer than one batch. */
 		port_unpin();
 		port_pin();

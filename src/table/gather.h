@@ -12,6 +12,7 @@
 #include "table/table.h"
 
 #define GATHER_SMALL 32
+#define GATHER_BATCH 1024u /* indices of 32 bits in a frame */
 
 struct gather {
 	struct tables *tables;
@@ -24,12 +25,24 @@ struct gather {
 };
 
 void gather_init(struct gather *, struct tables *);
+
+static inline unsigned gather_left(const struct gather *g)
+{
+	return g->batches ? GATHER_BATCH - g->batch_count : GATHER_SMALL - g->count;
+}
+
+/* A batch frame, or what there is is flushed. => as gather_room */
+unsigned gather_more_room(struct gather *);
 /*
  * How many frames gather_frame can take now; never 0: makes room with a batch frame, or by flushing
  * early.
  * => no spin lock held, outside a section (it may flush)
  */
-unsigned gather_room(struct gather *);
+static inline unsigned gather_room(struct gather *g)
+{
+	return likely(gather_left(g)) ? gather_left(g) : gather_more_room(g);
+}
+
 /* One reference to put after the flush. => room; leaf lock may be held. */
 void gather_frame(struct gather *, struct frame *);
 /* An entry for [address, address + size) was replaced. */

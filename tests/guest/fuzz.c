@@ -4,7 +4,7 @@
  * processes, which are replaced when they die or have lived their time. It passes if the machine
  * still stands and memory is as it should be: whatever a call answers is right.
  *
- *     main ──► child: a group of its own, four threads, each: any call of the table, any arguments, until its time is over
+ *     main ──► child: a group of its own, four threads, each: any call, any arguments, for a while
  *          └─► checks its own memory, which no child may reach, and starts the next
  *
  * Not on a system that is needed: it kills, removes and changes what it may. Alone on its machine

@@ -3,10 +3,11 @@
  * Threads of several processes fault, map, unmap, protect, move, give back, share and fork without
  * pause, and check every page that they own at every turn.
  *
- *     arena:   | slot 0 | slot 1 | slot 2 | ...    slot i belongs to thread i % threads: neighbours in the tables
+ *     arena:   | slot 0 | slot 1 | slot 2 | ...    slot i belongs to thread i % threads
  *     shelter: | slot 0 | slot 1 | slot 2 | ...    where a slot may be moved to, for a while
- *     file:    | slot 0 | slot 1 | slot 2 | ...    shared by all processes, mapped and read and written; of each process a part
+ *     file:    | slot 0 | slot 1 | slot 2 | ...    of all processes
  *
+ * Neighbours in the tables belong to different threads. The file is mapped, read and written.
  * Nobody maps without saying where, so that a hole stays a hole until its owner fills it. A page
  * holds words made of its slot, its place and a number that counts the writes; 0: zeros.
  */

@@ -4,7 +4,7 @@
  * well: run them there first.
  *
  *     main ──► for each case: fork ──► the case ──► exit status: 0, FAILED, SKIPPED
- *                               └── "ok" or "not ok", in the form of TAP; a case that dies is "not ok"
+ *                               └── "ok" or "not ok" (TAP); if it dies: "not ok"
  *
  * With the names of cases as arguments these run alone, in the first process: under a debugger, or
  * while fork is broken.
