@@ -116,6 +116,11 @@ typedef uint64_t pte;
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
+/* What is called so rarely that it is not to make its caller longer; what is not to be a call. */
+#define COLD __attribute__((cold, noinline))
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+/* Of the core's own: the compiler need not find it through a table of addresses. */
+#define HIDDEN __attribute__((visibility("hidden")))
 #define container_of(p, type, field) ((type *)((char *)(p)-offsetof(type, field)))
 
 /* Guards memory safety: stays in every build. No side effects in the condition. */

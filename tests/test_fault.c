@@ -11,6 +11,7 @@
 #include "space/mm.h"
 #include <quire/soft.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <unistd.h>
@@ -21,6 +22,8 @@
 #define AREA 0x10000000ull
 #define PAGES(n) ((uint64_t)(n)*PAGE_SIZE)
 #define FRAMES 4096
+#define PATIENCE 60000 /* milliseconds, by when another thread will never do it */
+#define ANSWERS 64     /* more than a CPU gives on its way to a lock */
 
 static struct quire_soft_cpu *cpu;
 static struct quire_mm *mm;
@@ -455,6 +458,7 @@ struct actor {
 	uint64_t address;
 	enum quire_access access;
 	enum quire_verdict verdict;
+	struct quire_soft_cpu *_Atomic cpu; /* once it is inside */
 	_Atomic bool done;
 };
 
@@ -464,6 +468,7 @@ static void *actor_main(void *argument)
 	struct quire_soft_cpu *mine = quire_soft_attach(actor->index);
 
 	quire_soft_enter(mine);
+	at_store_release(&actor->cpu, mine);
 	actor->act(actor);
 	at_store_release(&actor->done, true);
 	quire_soft_leave(mine);
@@ -508,15 +513,44 @@ static void end(struct actor *actor)
 /* Until the others have counted it so often. */
 static void await(enum quire_counter counter, uint64_t times)
 {
-	for (unsigned i = 0; i < 10000 && counted(counter) < times; i++)
+	for (unsigned i = 0; i < PATIENCE && counted(counter) < times; i++)
 		usleep(1000);
 	assert_true(counted(counter) >= times);
 }
 
-/* Long enough for a thread to come to where it must wait. */
+/* Until so many hold or wait for a range. */
+static void await_ranges(unsigned count)
+{
+	for (unsigned i = 0; i < PATIENCE && range_count(&mm->ranges) < count; i++)
+		usleep(1000);
+	assert_true(range_count(&mm->ranges) >= count);
+}
+
+/*
+ * Until the actor spins for a lock: then it answers flushes, as often as it is asked. On its way
+ * there it does so at the ends of sections, and there are not so many.
+ */
+static void await_spinning(struct actor *actor)
+{
+	struct quire_soft_cpu *other;
+	uint64_t since = port_clock();
+
+	while (!(other = at_load_acquire(&actor->cpu)))
+		sched_yield();
+	for (unsigned i = 0; i < ANSWERS; i++) {
+		at_store(&other->request, 1u);
+		while (at_load(&other->request) != 0) {
+			if (at_load(&actor->done) || port_clock() - since > PATIENCE * 1000000ull)
+				fail_msg("it does not wait for the lock");
+			sched_yield();
+		}
+	}
+}
+
+/* For a thread that must not go on, to do so nevertheless. */
 static void give_time(void)
 {
-	usleep(150000); /* for a thread to get to where it must wait, on a busy machine */
+	usleep(50000);
 }
 
 static struct frame *lock_leaf(uint64_t address)
@@ -581,6 +615,7 @@ static void busy_sweep(void **state)
 	at = slot_of(AREA);
 	entry = at_xchg(at, pte_busy(1));
 	begin(&actor, 1, act_munmap, AREA, QUIRE_READ);
+	await_ranges(1);
 	give_time();
 	assert_false(at_load(&actor.done));
 	assert_int_equal(at_load(at), pte_busy(1));
@@ -618,6 +653,7 @@ static void vma_pending(void **state)
 	at_store_release(&vma->seq, VMA_PENDING);
 	begin(&actor, 1, act_fault, AREA, QUIRE_WRITE);
 	await(QUIRE_CLASSIC_PENDING, 1);
+	await_ranges(2);
 	give_time();
 	assert_false(at_load(&actor.done));
 	at_store_release(&vma->seq, VMA_LIVE);
@@ -681,7 +717,7 @@ static void entry_changed(void **state)
 	free = free_frames();
 	leaf = lock_leaf(AREA);
 	begin(&actor, 1, act_fault, AREA + PAGES(1), QUIRE_WRITE);
-	give_time();
+	await_spinning(&actor);
 	assert_int_equal(free_frames(), free - 1);
 	/* As if another CPU had read there. */
 	at_store_release(at + 1, at_load(at));
@@ -711,7 +747,8 @@ static void lost_race(void **state)
 	leaf = lock_leaf(AREA);
 	begin(&actors[0], 1, act_fault, AREA + PAGES(1), QUIRE_WRITE);
 	begin(&actors[1], 2, act_fault, AREA + PAGES(1), QUIRE_WRITE);
-	give_time();
+	for (unsigned i = 0; i < 2; i++)
+		await_spinning(&actors[i]);
 	assert_int_equal(free_frames(), free - 2);
 	unlock_leaf(leaf);
 	end(&actors[0]);
@@ -732,7 +769,7 @@ static void revalidated(void **state)
 	quire_stats(mm, &before);
 	leaf = lock_leaf(AREA);
 	begin(&actor, 1, act_fault, AREA + PAGES(1), QUIRE_WRITE);
-	give_time();
+	await_spinning(&actor);
 	begin(&writer, 2, act_advise, AREA + PAGES(2), QUIRE_READ);
 	end(&writer);
 	unlock_leaf(leaf);
@@ -755,7 +792,7 @@ static void mapping_changed(void **state)
 	quire_stats(mm, &before);
 	leaf = lock_leaf(AREA);
 	begin(&actor, 1, act_fault, AREA + PAGES(1), QUIRE_WRITE);
-	give_time();
+	await_spinning(&actor);
 	begin(&writer, 2, act_protect, AREA + PAGES(1), QUIRE_READ);
 	/* Not the new root, but the count tells the fault; it comes after. This CPU holds up its
 	 * freeing. */
@@ -799,7 +836,7 @@ static void copy_after_flush(void **state)
 	shared = share(AREA);
 	quire_stats(mm, &before);
 	begin(&actor, 1, act_fault, AREA, QUIRE_WRITE);
-	for (unsigned i = 0; i < 1000 && atomic_load(&cpu->request) == 0; i++)
+	for (unsigned i = 0; i < PATIENCE && atomic_load(&cpu->request) == 0; i++)
 		usleep(1000);
 	assert_int_not_equal(atomic_load(&cpu->request), 0);
 	/* Before anything that ends a section, which would answer. */
@@ -826,7 +863,7 @@ static void reuse_overtaken(void **state)
 	quire_stats(mm, &before);
 	leaf = lock_leaf(AREA);
 	begin(&actor, 1, act_fault, AREA, QUIRE_WRITE);
-	give_time();
+	await_spinning(&actor);
 	frame_get(shared);
 	unlock_leaf(leaf);
 	end(&actor);
@@ -857,7 +894,8 @@ static void table_appears(void **state)
 	table_lock(parent);
 	begin(&actors[0], 1, act_fault, far, QUIRE_WRITE);
 	begin(&actors[1], 2, act_fault, far + PAGES(1), QUIRE_WRITE);
-	give_time();
+	for (unsigned i = 0; i < 2; i++)
+		await_spinning(&actors[i]);
 	unlock_leaf(parent);
 	end(&actors[0]);
 	end(&actors[1]);
@@ -898,12 +936,13 @@ static void two_ranges(void **state)
 	bytes_of(AREA + PAGES(8))[0] = 77;
 	range_acquire(&mm->ranges, &range, first, first + PAGE_SIZE, true);
 	begin(&mover, 1, act_move, target, QUIRE_READ);
-	give_time();
+	await_ranges(2);
 	begin(&locker, 2, act_lock_all, AREA, QUIRE_READ);
+	await_ranges(3);
 	give_time();
 	assert_false(at_load(&mover.done) || at_load(&locker.done));
 	range_release(&mm->ranges, &range);
-	for (unsigned i = 0; i < 5000 && !(at_load(&mover.done) && at_load(&locker.done)); i++)
+	for (unsigned i = 0; i < PATIENCE && !(at_load(&mover.done) && at_load(&locker.done)); i++)
 		usleep(1000);
 	assert_true(at_load(&mover.done) && at_load(&locker.done));
 	end(&mover);

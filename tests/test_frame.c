@@ -793,6 +793,9 @@ static void stress(void **state)
 	for (uintptr_t i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, work, (void *)i), 0);
 	usleep(1500000);
+	/* On a busy machine longer, but not for ever. */
+	for (unsigned i = 0; i < 6000 && at_load(&gets) == 0; i++)
+		usleep(10000);
 	at_store(&stop, true);
 	for (unsigned i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_join(threads[i], NULL), 0);

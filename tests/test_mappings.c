@@ -605,26 +605,37 @@ static bool shows_object(uint64_t address)
 	return vma && vma->mapping;
 }
 
+/* Until the page, which is pinned, is no longer dirty: who cleans it is about to sweep. */
+static void await_cleaning(struct frame *frame)
+{
+	while (at_load(&frame->u.object.state) & PAGE_DIRTY)
+		usleep(1000);
+}
+
 static void last_write(int (*act)(void))
 {
 	struct actor unmapping, syncing;
+	struct frame *frame;
 	struct walk walk;
 
 	map(0, 4, RW, SHARED, pager->object, 0);
 	store(AT(0), 1);
 	section_enter();
+	frame = page_get(pager->object, 0);
 	assert_int_equal(table_walk(&mm->tables, AT(0), &walk), WALK_LEAF);
 	table_lock(walk.table); /* the sweep stands before it */
 	begin(&unmapping, 1, act);
 	while (shows_object(AT(0)))
 		usleep(1000);
 	begin(&syncing, 2, act_sync);
-	usleep(100000);
+	await_cleaning(frame);
+	usleep(50000);
 	assert_false(at_load(&unmapping.done));
 	assert_false(at_load(&syncing.done));
 	/* What its entry allows is done by a CPU: the last write. */
 	*(uint64_t *)port_frame(pte_pfn(at_load(walk.slot))) = 2;
 	table_unlock(walk.table);
+	frame_put(frame);
 	section_leave();
 	quire_soft_leave(cpu);
 	pthread_join(unmapping.thread, NULL);
@@ -650,19 +661,22 @@ static void write_before_unmapping(void **state)
 static void write_before_flush(void **state)
 {
 	struct actor zapping, syncing;
+	struct frame *frame;
 	struct walk walk;
 
 	(void)state;
 	map(0, 4, RW, SHARED, pager->object, 0);
 	store(AT(0), 1);
 	section_enter();
+	frame = page_get(pager->object, 0);
 	assert_int_equal(table_walk(&mm->tables, AT(0), &walk), WALK_LEAF);
 	section_leave();
 	begin(&zapping, 1, act_dontneed);
 	while (at_load(walk.slot) != PTE_NONE)
 		usleep(1000);
 	begin(&syncing, 2, act_sync);
-	usleep(100000);
+	await_cleaning(frame);
+	usleep(50000);
 	assert_false(at_load(&zapping.done));
 	assert_false(at_load(&syncing.done));
 	store(AT(0), 2);
@@ -670,6 +684,7 @@ static void write_before_flush(void **state)
 	pthread_join(zapping.thread, NULL);
 	pthread_join(syncing.thread, NULL);
 	quire_soft_enter(cpu);
+	page_unpin(frame);
 	assert_int_equal(kept(pager, 0), 2);
 	assert_int_equal(load(AT(0)), 2);
 }

@@ -365,10 +365,28 @@ static void end(struct writer *w)
 	assert_true(at_load(&w->done));
 }
 
+#define PATIENCE 60000 /* milliseconds, by when another thread will never do it */
+
+/*
+ * Begin, and wait until the writer is about to sleep for a page: until then it needs no reference,
+ * and then it has one and looks at nothing else. Others that have one keep it meanwhile.
+ * => may be in a section, with a leaf locked
+ */
+static void begin_sleeper(struct writer *w, unsigned index, uint64_t address,
+			  struct quire_object *object)
+{
+	uint32_t refs = at_load(&object->refs);
+
+	begin(w, index, write_main, address);
+	for (unsigned i = 0; i < PATIENCE && at_load(&object->refs) <= refs; i++)
+		usleep(1000);
+	assert_true(at_load(&object->refs) > refs);
+}
+
 /* What an operation has answered with QUIRE_WAIT. */
 static struct quire_pages *await_request(const struct pager *p)
 {
-	for (unsigned i = 0; i < 10000 && !at_load(&p->waiting); i++)
+	for (unsigned i = 0; i < PATIENCE && !at_load(&p->waiting); i++)
 		give_time(1);
 	assert_non_null(at_load(&p->waiting));
 	return at_load_acquire(&p->waiting); /* pairs with the operation's store */
@@ -390,11 +408,14 @@ static void write_during_writeback(unsigned caps, bool waits)
 	pages = await_request(p);
 	assert_int_equal(rights_at(AT(0)), RIGHT_READ);
 	assert_int_equal(load(AT(0)), 1);
-	begin(&writing, 2, write_main, AT(0));
-	for (unsigned i = 0; i < 3000 && !waits && !at_load(&writing.done); i++)
-		give_time(1);
-	if (waits)
+	if (waits) {
+		begin_sleeper(&writing, 2, AT(0), p->object);
 		give_time(100);
+	} else {
+		begin(&writing, 2, write_main, AT(0));
+		for (unsigned i = 0; i < PATIENCE && !at_load(&writing.done); i++)
+			give_time(1);
+	}
 	assert_int_equal(at_load(&writing.done), !waits);
 	if (waits) /* it sleeps */
 		assert_true(counted(QUIRE_RETRY_PAGE) < 10);
@@ -722,7 +743,7 @@ static void fault_leaving_page(void)
 	begin(&removing, 1, remove_main, 0);
 	while (!(page_state(pierced, 0) & PAGE_LEAVING))
 		usleep(1000);
-	begin(&writing, 2, write_main, AT(1024));
+	begin_sleeper(&writing, 2, AT(1024), pierced);
 	usleep(50000);
 	assert_false(at_load(&writing.done));
 	table_unlock(walk.table);
@@ -964,7 +985,7 @@ static void slow_pager(void **state)
 	let_answer(pager, OP_FAULT, QUIRE_WAIT, 1);
 	begin(&waiting, 1, write_main, AT(0));
 	pages = await_request(pager);
-	begin(&second, 2, write_main, AT(0) + 8);
+	begin_sleeper(&second, 2, AT(0) + 8, pager->object);
 	give_time(50);
 	assert_false(at_load(&waiting.done) || at_load(&second.done));
 	/* Nobody holds anything: other calls in the same place go on. */

@@ -593,7 +593,7 @@ static void fetch_8(unsigned cpu)
 
 static void mkwrite_8(unsigned cpu)
 {
-	(void)cpu;
+	at_store_release(&stage, cpu);
 	at_store(&result, page_mkwrite(object, 8));
 	at_store_release(&stage, 100u);
 }
@@ -605,8 +605,13 @@ static void start(struct thread *thread, void (*what)(unsigned))
 	thread_start(thread, 1, what);
 }
 
+/* Once the thread has come to where it sleeps, and a while later: it has not gone on. */
 static bool still_waits(void)
 {
+	await(&stage, 1);
+	/* Asleep it is offline; so it is at its end, but then it has gone on. */
+	while (at_load_acquire(&grace_cpus[1].seen) != 0)
+		sched_yield();
 	nap(5 * MILLISECOND);
 	return at_load_acquire(&stage) != 100;
 }
@@ -706,7 +711,7 @@ static void same_page(void **state)
 
 static void cut_8(unsigned cpu)
 {
-	(void)cpu;
+	at_store_release(&stage, cpu);
 	at_store(&result, quire_object_truncate(object, 8 * PAGE_SIZE + 100));
 	at_store_release(&stage, 100u);
 }
@@ -736,7 +741,7 @@ static void cut_while_read(void **state)
 
 static void put_object(unsigned cpu)
 {
-	(void)cpu;
+	at_store_release(&stage, cpu);
 	quire_object_put(object);
 	at_store_release(&stage, 100u);
 }
@@ -813,6 +818,8 @@ static void stable_writes(void **state)
 /* ---- many threads ---- */
 
 #define SPAN 200
+#define STRESS_NS (1000 * MILLISECOND)
+#define STANDSTILL_NS (60000 * MILLISECOND) /* by then it will never be enough */
 
 static _Atomic uint32_t stop, others;
 static _Atomic uint64_t looked, failed;
@@ -919,11 +926,21 @@ static void stress_work(unsigned cpu)
 		answer_some(&random);
 }
 
+static bool enough(void)
+{
+	return at_load(&looked) > 100 && at_load(&failed) > 10;
+}
+
+/* After a second, or when there was enough on a busy machine. */
 static void stop_later(unsigned cpu)
 {
+	uint64_t since = port_clock();
+
 	(void)cpu;
 	grace_offline();
-	usleep(1000000);
+	nap(STRESS_NS);
+	while (!enough() && port_clock() - since < STANDSTILL_NS)
+		nap(10 * MILLISECOND);
 	grace_online();
 	at_store(&stop, 1u);
 }
@@ -941,7 +958,7 @@ static void stress(void **state)
 	threads_run(OBJECT_CPUS - 1, stress_work);
 	thread_join(&timer);
 	grace_online();
-	assert_true(at_load(&looked) > 100 && at_load(&failed) > 10);
+	assert_true(enough());
 	assert_int_equal(at_load(&object->requests), 0);
 	for (uint64_t index = 0; index < SPAN; index++)
 		assert_true(!page_state(object, index) || has_words(index, PAGE_SIZE));

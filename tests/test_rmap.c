@@ -296,6 +296,9 @@ static void stress(void **state)
 	for (uintptr_t i = 0; i < CPUS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, work, (void *)i), 0);
 	usleep(1000000);
+	/* On a busy machine longer, but not for ever. */
+	for (unsigned i = 0; i < 6000 && (at_load(&forks) == 0 || at_load(&alone) == 0); i++)
+		usleep(10000);
 	at_store(&stop, true);
 	for (unsigned i = 0; i < CPUS; i++)
 		assert_int_equal(pthread_join(threads[i], NULL), 0);

@@ -12,6 +12,7 @@
 #define RW (QUIRE_PROT_READ | QUIRE_PROT_WRITE)
 #define ANONYMOUS (QUIRE_MAP_PRIVATE | QUIRE_MAP_ANONYMOUS)
 #define STRESS_NS 1500000000ull
+#define STANDSTILL_NS 60000000000ull /* by then it will never be enough */
 
 static struct quire_soft_cpu *cpu;
 static struct quire_mm *mm;
@@ -237,7 +238,10 @@ static void *storing(void *argument)
 
 		for (unsigned i = 0; p != NULL && i < 50; i++)
 			__atomic_store_n(&p[i], 0xbad, __ATOMIC_RELAXED);
-		count += p != NULL;
+		if (p != NULL) {
+			at_add(&stores, 1ull);
+			count++;
+		}
 		quire_soft_safepoint(me);
 		if (count % 512 == 0) {
 			quire_soft_leave(me);
@@ -247,7 +251,6 @@ static void *storing(void *argument)
 	}
 	quire_soft_leave(me);
 	quire_soft_detach(me);
-	at_add(&stores, count);
 	return NULL;
 }
 
@@ -289,6 +292,7 @@ static void *looking(void *argument)
 static void pages_change_hands(void **state)
 {
 	unsigned index[] = { 1, 2, 3 };
+	uint64_t since = port_clock();
 	pthread_t threads[3];
 
 	(void)state;
@@ -297,7 +301,7 @@ static void pages_change_hands(void **state)
 	at_store(&stores, 0ull);
 	for (unsigned i = 0; i < 3; i++)
 		pthread_create(&threads[i], NULL, i < 2 ? storing : looking, &index[i]);
-	for (uint64_t end = port_clock() + STRESS_NS; port_clock() < end;) {
+	while (port_clock() - since < (at_load(&stores) > 100 ? STRESS_NS : STANDSTILL_NS)) {
 		assert_int_equal(quire_mmap(mm, SHARED, PAGE_SIZE, RW,
 					    ANONYMOUS | QUIRE_MAP_FIXED_NOREPLACE),
 				 SHARED);

@@ -126,15 +126,15 @@ static void check_level(struct frame *table)
 	assert_int_equal(walk(VA, &w), WALK_MISSING);
 	assert_ptr_equal(w.table, table);
 	assert_ptr_equal(w.slot, at);
-	assert_int_equal(w.value, PTE_NONE);
+	assert_int_equal(at_load(w.slot), PTE_NONE);
 	at_store(at, pte_busy(5));
 	assert_int_equal(walk(VA, &w), WALK_BUSY);
 	assert_ptr_equal(w.slot, at);
-	assert_int_equal(w.value, pte_busy(5));
+	assert_int_equal(at_load(w.slot), pte_busy(5));
 	at_store(at, pte_make(512, RIGHT_READ, 0) | SOFT_HUGE);
 	assert_int_equal(walk(VA, &w), WALK_HUGE);
 	assert_ptr_equal(w.table, table);
-	assert_true(pte_is_huge(w.value));
+	assert_true(pte_is_huge(at_load(w.slot)));
 	/* The neighbour is not concerned. */
 	assert_int_equal(walk(VA ^ table_entry_span(table->u.table.level), &w), WALK_MISSING);
 	at_store(at, PTE_NONE);

@@ -597,7 +597,24 @@ static void errors_once(void **state)
 
 /* --- writes that are answered later --- */
 
-static _Atomic uint32_t stage;
+static _Atomic uint32_t stage, begun[OBJECT_CPUS];
+
+/* The CPU's thread begins with what must wait. */
+static void begin_waiting(unsigned cpu)
+{
+	at_store_release(&begun[cpu], 1u);
+}
+
+/* Until it sleeps, and a while longer: the caller looks whether it has gone on. */
+static void await_asleep(unsigned cpu)
+{
+	await(&begun[cpu], 1);
+	/* Asleep it is offline; so it is at its end. */
+	while (at_load_acquire(&grace_cpus[cpu].seen) != 0)
+		sched_yield();
+	at_store(&begun[cpu], 0u);
+	nap(5 * MILLISECOND);
+}
 
 static void answer_waiting(int error)
 {
@@ -613,21 +630,21 @@ static void answer_waiting(int error)
 
 static void syncer(unsigned cpu)
 {
-	(void)cpu;
+	begin_waiting(cpu);
 	thread_check(quire_object_sync(object, 0, BYTES) == 0);
 	at_add(&stage, 1u);
 }
 
 static void truncater(unsigned cpu)
 {
-	(void)cpu;
+	begin_waiting(cpu);
 	thread_check(quire_object_truncate(object, PAGE_SIZE) == 0);
 	at_add(&stage, 1u);
 }
 
 static void remover(unsigned cpu)
 {
-	(void)cpu;
+	begin_waiting(cpu);
 	thread_check(quire_object_remove(object, 0, BYTES) == 0);
 	at_add(&stage, 1u);
 }
@@ -648,7 +665,7 @@ static void asynchronous(void **state)
 		assert_int_equal(page_state(object, 1), PAGE_READY | PAGE_USED | PAGE_WRITING);
 		assert_int_equal(now().dirty, 0);
 		thread_start(&thread, 1, works[i]);
-		nap(20 * MILLISECOND);
+		await_asleep(1);
 		assert_int_equal(at_load(&stage), 0);
 		assert_int_equal(at_load(&disk.made[TRUNCATE]) + at_load(&disk.made[REMOVE]), 0);
 		answer_waiting(0);
@@ -706,7 +723,7 @@ static void dirty_and_synced(void **state)
 	object_write_back(object, 0, CACHE_NONE, false);
 	assert_int_equal(poke(100, 2), 0);
 	thread_start(&thread, 1, syncer);
-	nap(20 * MILLISECOND);
+	await_asleep(1);
 	assert_int_equal(at_load(&stage), 0);
 	disk.wait = false;
 	disk.bytes[100] = 7;
@@ -721,6 +738,7 @@ static void late_writer(unsigned cpu)
 {
 	unsigned char byte = 9;
 
+	begin_waiting(cpu);
 	if (cpu == 1)
 		thread_check(quire_object_write(object, 200, &byte, 1) == 1);
 	else
@@ -744,7 +762,8 @@ static void stable(void **state)
 	sum_before = disk.sums[0];
 	thread_start(&threads[0], 1, late_writer);
 	thread_start(&threads[1], 2, late_writer);
-	nap(20 * MILLISECOND);
+	for (unsigned cpu = 1; cpu <= 2; cpu++)
+		await_asleep(cpu);
 	assert_int_equal(at_load(&stage), 0);
 	assert_int_equal(sum(at_load(&disk.waiting)->bytes[0]), sum_before);
 	answer_waiting(0);
@@ -885,7 +904,7 @@ static struct quire_pages *begin_reading(struct thread *reader, unsigned cpu)
 
 static void cut_to_100(unsigned cpu)
 {
-	(void)cpu;
+	begin_waiting(cpu);
 	thread_check(quire_object_truncate(object, 100) == 0);
 	at_add(&stage, 1u);
 }
@@ -902,7 +921,7 @@ static void cut_while_read(void **state)
 	thread_start(&other, 2, cut_to_100);
 	while (quire_object_size(object) != 100)
 		nap(MILLISECOND);
-	nap(20 * MILLISECOND);
+	await_asleep(2);
 	assert_int_equal(at_load(&stage), 0);
 	quire_pages_done(pages, 0);
 	thread_join(&reader);
@@ -933,7 +952,7 @@ static void removed_while_read(void **state)
 	pages = begin_reading(&reader, 1);
 	memset(pages->bytes[0], 0x66, PAGE_SIZE);
 	thread_start(&other, 2, remover);
-	nap(20 * MILLISECOND);
+	await_asleep(2);
 	assert_int_equal(at_load(&stage), 0);
 	quire_pages_done(pages, 0);
 	thread_join(&reader);
@@ -957,7 +976,7 @@ static void cut_while_copied(void **state)
 	section_leave();
 	at_add(&frame->u.object.state, PAGE_WRITING);
 	thread_start(&other, 1, cut_to_100);
-	nap(20 * MILLISECOND);
+	await_asleep(1);
 	assert_int_equal(at_load(&stage), 0);
 	memset(frame_bytes(frame), 0x66, PAGE_SIZE);
 	at_sub(&frame->u.object.state, PAGE_WRITING);

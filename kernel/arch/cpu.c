@@ -214,6 +214,7 @@ static void set_segments(struct cpu *cpu)
 			 "movl %3, %%es\n\t"
 			 "movl %3, %%fs\n\t"
 			 "movl %3, %%gs\n\t"
+			 "lldt %w3\n\t"
 			 "ltr %w4"
 			 :
 			 : "m"(pointer), "i"(KERNEL_CS), "r"(KERNEL_SS), "r"(0), "r"(5 * 8)

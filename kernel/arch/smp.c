@@ -13,7 +13,8 @@
 #include "main.h"
 #include "task/task.h"
 
-#define START_TIMEOUT 1000000000ull
+/* Nanoseconds. A virtual CPU may wait long for one of the host. */
+#define START_TIMEOUT 10000000000ull
 #define ONE_MIB 0x100000ull
 
 extern const uint8_t trampoline[], trampoline_end[], trampoline_far[];

@@ -97,7 +97,8 @@ static void drop_watch(struct watch *watch)
 
 void epoll_forget(struct file *file)
 {
-	if (list_empty(&file->watches)) /* nobody else has the file: none comes */
+	/* Nobody else has the file: none comes. One may be going: it is gone when both ends say so. */
+	if (list_empty(&file->watches) && file->watches.prev == &file->watches)
 		return;
 	mutex_take(&watches_mutex);
 	list_for_each_safe(watch, &file->watches, struct watch, of_file)
@@ -147,6 +148,7 @@ static unsigned collect(struct epoll *epoll, struct user_event *to, unsigned roo
 	struct list again;
 	struct watch *watch;
 	unsigned count = 0;
+	bool waits;
 
 	list_init(&again);
 	mutex_take(&watches_mutex);
@@ -163,8 +165,11 @@ static unsigned collect(struct epoll *epoll, struct user_event *to, unsigned roo
 		else if (!(watch->events & EPOLLET))
 			set_aside(epoll, &again, watch);
 	}
+	waits = !list_empty(&again);
 	while (!list_empty(&again))
 		set_aside(epoll, &epoll->ready, list_first(&again, struct watch, ready));
+	if (waits) /* who looked meanwhile has seen none of them */
+		wait_wake(&epoll->queue);
 	mutex_drop(&watches_mutex);
 	return count;
 }

@@ -61,12 +61,11 @@ static bool has_opened(struct pipe *pipe, const unsigned *opens, const unsigned 
 	return opened;
 }
 
-/* Waits for the other end. => the file counts as open */
-static int wait_for_peer(struct file *file, struct pipe *pipe, bool writes)
+/* Waits for the other end, which was opened `seen` times before. => the file counts as open */
+static int wait_for_peer(struct file *file, struct pipe *pipe, bool writes, unsigned seen)
 {
 	const unsigned *opens = writes ? &pipe->reads : &pipe->writes;
 	const unsigned *now = writes ? &pipe->readers : &pipe->writers;
-	unsigned seen = *opens;
 
 	if (has_opened(pipe, opens, now, seen))
 		return 0;
@@ -80,6 +79,7 @@ static int wait_for_peer(struct file *file, struct pipe *pipe, bool writes)
 static int fifo_open(struct file *file)
 {
 	int reads = file_can_read(file), writes = file_can_write(file), error = 0;
+	unsigned seen;
 
 	mutex_take(&making);
 	if (!file->inode->private_data)
@@ -87,9 +87,11 @@ static int fifo_open(struct file *file)
 	mutex_drop(&making);
 	if (error)
 		return error;
+	/* Before anybody sees this end: who sees it may come and go at once. */
+	seen = writes ? pipe_of(file)->reads : pipe_of(file)->writes;
 	pipe_open_ends(pipe_of(file), reads, writes);
 	if (reads != writes)
-		error = wait_for_peer(file, pipe_of(file), writes);
+		error = wait_for_peer(file, pipe_of(file), writes, seen);
 	if (error)
 		pipe_open_ends(pipe_of(file), -reads, -writes);
 	return error;

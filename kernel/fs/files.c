@@ -13,8 +13,8 @@
 #include "memory/user.h"
 #include "task/task.h"
 
-#define LIMIT_FILES 7 /* RLIMIT_NOFILE */
-#define ROOM_FIRST 64u
+#define LIMIT_FILES 7  /* RLIMIT_NOFILE */
+#define ROOM_FIRST 16u /* each fork copies it */
 #define CLOSE_RANGE_UNSHARE 2u
 #define CLOSE_RANGE_CLOEXEC 4u
 

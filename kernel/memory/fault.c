@@ -15,6 +15,8 @@
 
 #include <quire/mm.h>
 
+#define ERROR_PRESENT 1
+#define ERROR_USER 4
 #define ERROR_RESERVED 8
 
 #define FAULT_VECTOR 14
@@ -63,34 +65,63 @@ static void out_of_memory(struct process *process)
 	process_kill(process, SIGKILL);
 }
 
-/* In the kernel only a user copy may fault, and only on user memory. */
-static void check_kernel(const struct registers *regs, uint64_t address)
+/*
+ * In the kernel only a user copy may fault, and only on user memory. Returns whether it may be
+ * resolved: what the CPU itself may not touch in a program's name (the address of a table of
+ * segments, say; SMAP) no mapping would allow.
+ */
+static bool check_kernel(const struct registers *regs, uint64_t address)
 {
+	if (from_user(regs))
+		return (regs->error & ERROR_PRESENT) == 0;
 	if (current_task()->mm == NULL || address >= USER_END ||
 	    (regs->rflags & FLAG_INTERRUPT) == 0 ||
 	    (cpu_features.smap && (regs->rflags & FLAG_ALIGN) == 0))
 		panic_at(regs, "page fault at 0x%lx, error 0x%lx", address, regs->error);
+	return true;
 }
 
-void page_fault(struct registers *regs, uint64_t address)
+static __attribute__((noinline)) void failed(struct registers *regs, uint64_t address,
+					     enum quire_verdict verdict)
 {
 	struct task *task = current_task();
-	enum quire_verdict verdict = QUIRE_FAULT_MAPERR;
 	bool user = from_user(regs);
 
-	if (unlikely(regs->error & ERROR_RESERVED))
-		panic_at(regs, "reserved bits in the tables at 0x%lx", address);
-	if (unlikely(!user))
-		check_kernel(regs, address);
-	task->faults++;
-	if (likely(address < USER_END))
-		verdict = quire_fault(task->mm, address, quire_x86_access(regs->error));
-	if (likely(verdict == QUIRE_FAULT_DONE))
-		return;
 	if (verdict == QUIRE_FAULT_OOM)
 		out_of_memory(task->process);
 	else if (user)
 		refuse(task, regs, address, verdict);
 	if (!user && !fixup_fault(regs))
 		panic_at(regs, "page fault at 0x%lx, error 0x%lx", address, regs->error);
+}
+
+static inline void resolve(struct registers *regs, uint64_t address)
+{
+	struct task *task = current_task();
+	enum quire_verdict verdict = QUIRE_FAULT_MAPERR;
+
+	task->faults++;
+	if (likely(address < USER_END))
+		verdict = quire_fault(task->mm, address, quire_x86_access(regs->error));
+	if (unlikely(verdict != QUIRE_FAULT_DONE))
+		failed(regs, address, verdict);
+}
+
+static __attribute__((noinline)) void not_of_program(struct registers *regs, uint64_t address)
+{
+	if (regs->error & ERROR_RESERVED)
+		panic_at(regs, "reserved bits in the tables at 0x%lx", address);
+	if (check_kernel(regs, address))
+		resolve(regs, address);
+	else
+		failed(regs, address, QUIRE_FAULT_MAPERR);
+}
+
+/* All that is rare is out of line: the frequent way keeps few registers. */
+void page_fault(struct registers *regs, uint64_t address)
+{
+	if (likely((regs->error & (ERROR_RESERVED | ERROR_USER)) == ERROR_USER))
+		resolve(regs, address);
+	else
+		not_of_program(regs, address);
 }

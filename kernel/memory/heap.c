@@ -34,6 +34,7 @@ struct header {
 static const uint16_t sizes[] = { 16,  32,  48,	 64,  128, 192,	 256, 320,
 				  448, 576, 640, 768, 960, 1344, 1984 };
 #define CLASSES ARRAY_SIZE(sizes)
+_Static_assert((CLASSES & (CLASSES + 1)) == 0, "class_of halves them");
 
 static struct class
 {
@@ -52,12 +53,14 @@ static struct header *header_of(void *p)
 	return header;
 }
 
+/* By halves. CLASSES: it is large. */
 static unsigned class_of(size_t size)
 {
 	unsigned class = 0;
 
-	while (class < CLASSES && sizes[class] < size)
-		class ++;
+	for (unsigned step = (CLASSES + 1) / 2; step > 0; step /= 2)
+		if (sizes[class + step - 1] < size)
+			class += step;
 	return class;
 }
 

@@ -141,6 +141,8 @@ static bool stop_or_continue(struct process *process, int signal)
 	}
 	list_for_each(task, &process->threads, struct task, sibling) {
 		task->pending.set &= ~undone;
+		if (signal == SIGCONT)
+			task->stop_taken = false;
 		if (continued)
 			task_wake(task);
 	}
@@ -251,6 +253,7 @@ bool signal_take(sigset wanted, struct signal_info *info)
 		int signal = __builtin_ctzll(pending->set & wanted) + 1;
 
 		entry = take_from(pending, signal, info);
+		task->stop_taken = SIGBIT(signal) & SIGNALS_STOP;
 		if (signal == SIGALRM)
 			itimer_rearm(process);
 	}
@@ -286,8 +289,7 @@ void signals_discard(struct process *process, sigset signals)
 		heap_free(entry);
 }
 
-/* The process's signals that this thread no longer takes are for another. => signal_lock held */
-static void pass_on(struct process *process, sigset signals)
+void signals_pass_on(struct process *process, sigset signals)
 {
 	for (; signals; signals &= signals - 1) {
 		struct task *task = choose(process, __builtin_ctzll(signals) + 1);
@@ -307,7 +309,7 @@ void signal_block(sigset blocked)
 	blocked &= ~SIGNALS_UNBLOCKABLE;
 	more = blocked & ~task->blocked;
 	task->blocked = blocked;
-	pass_on(process, process->pending.set & more);
+	signals_pass_on(process, process->pending.set & more);
 	signal_refresh(task);
 	lock_drop_irq(&process->signal_lock, flags);
 }

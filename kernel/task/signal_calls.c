@@ -197,8 +197,10 @@ static void await(sigset set)
 {
 	struct task *task = current_task();
 	uint64_t flags = lock_take_irq(&task->process->signal_lock);
+	sigset before = task->awaited;
 
 	task->awaited = set;
+	signals_pass_on(task->process, task->process->pending.set & before & ~set);
 	signal_refresh(task);
 	lock_drop_irq(&task->process->signal_lock, flags);
 }

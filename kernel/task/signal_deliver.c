@@ -67,6 +67,11 @@ static void stop(struct process *process, int signal)
 {
 	uint64_t flags = lock_take_irq(&process->signal_lock);
 
+	/* SIGCONT may have come since the signal was taken. */
+	if (!current_task()->stop_taken) {
+		lock_drop_irq(&process->signal_lock, flags);
+		return;
+	}
 	process->stopped = true;
 	process->stop_event = signal << 8 | 0x7f;
 	list_for_each(task, &process->threads, struct task, sibling)

@@ -42,6 +42,8 @@ bool signal_take(sigset wanted, struct signal_info *info);
 void signals_discard(struct process *process, sigset signals);
 /* WORK_SIGNAL of the task, set or cleared as it must be. => signal_lock held */
 void signal_refresh(struct task *task);
+/* Of the process: this thread takes them no longer, perhaps another does. => signal_lock held */
+void signals_pass_on(struct process *process, sigset signals);
 /* SIGCHLD for a stop or its end. => no lock held */
 void signal_tell_parent(struct process *process, int code, int status);
 

@@ -76,6 +76,7 @@ struct task {
 	sigset blocked, saved_blocked;
 	bool restore_blocked; /* sigsuspend, ppoll: put saved_blocked back after delivery */
 	sigset awaited;	      /* sigtimedwait: taken although blocked */
+	bool stop_taken;      /* a stop signal was taken, and no SIGCONT sent since */
 	struct signal_info forced; /* signal_force; signo 0: none */
 	struct pending_signals pending;
 	struct { uint64_t address, size; uint32_t flags; } altstack;

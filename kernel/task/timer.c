@@ -87,7 +87,7 @@ bool timer_cancel(struct timer *timer)
 	}
 	lock_drop_irq(&timers->lock, flags);
 	/* Acquire: pairs with the release in run_due. */
-	while (!was && atomic_load_explicit(&timer->running, memory_order_acquire))
+	while (atomic_load_explicit(&timer->running, memory_order_acquire))
 		__builtin_ia32_pause();
 	return was;
 }
@@ -102,11 +102,11 @@ static void run_due(struct timers *timers)
 			break;
 		list_remove(&timer->node);
 		timer->set = false;
-		atomic_store_explicit(&timer->running, true, memory_order_relaxed);
+		atomic_fetch_add_explicit(&timer->running, 1, memory_order_relaxed);
 		lock_drop(&timers->lock);
 		timer->run(timer);
 		/* Release: pairs with the acquire in timer_cancel. */
-		atomic_store_explicit(&timer->running, false, memory_order_release);
+		atomic_fetch_sub_explicit(&timer->running, 1, memory_order_release);
 		lock_take(&timers->lock);
 	}
 }

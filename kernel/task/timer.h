@@ -11,7 +11,7 @@ struct timer {
 	void (*run)(struct timer *); /* interrupts disabled, no lock of the timers held */
 	unsigned cpu;		     /* where it is set */
 	bool set;
-	_Atomic bool running;
+	_Atomic uint32_t running; /* how many CPUs run it: set again, it may be due on another */
 };
 
 void timer_init(struct timer *timer, void (*run)(struct timer *));

@@ -159,6 +159,8 @@ void port_flush(struct port_space *space, uint64_t start, uint64_t end, bool tab
 		/* Acquire: pairs with soft_run's end of a run. */
 		uint64_t cpus = at_load_acquire(&space->cpus[first / 64]);
 
+		if (cpus == 0)
+			continue;
 		if (soft_self != NULL && soft_cpu_index / 64 == first / 64 &&
 		    (cpus >> soft_cpu_index % 64 & 1) != 0) {
 			drop_range(&soft_self->public, start, end);

@@ -43,14 +43,17 @@ struct port_space {
 	_Atomic uint64_t cpus[MAX_CPUS / 64];
 };
 
-extern unsigned char *soft_memory; /* frame 0 */
-extern uint64_t soft_frames;	   /* that lie there: memory, then that of devices */
-extern _Thread_local unsigned soft_cpu_index __attribute__((tls_model("initial-exec")));
+#define SOFT_HIDDEN __attribute__((visibility("hidden")))
+#define SOFT_THREAD SOFT_HIDDEN _Thread_local __attribute__((tls_model("initial-exec")))
+
+extern SOFT_HIDDEN unsigned char *soft_memory; /* frame 0 */
+extern uint64_t soft_frames;		       /* that lie there: memory, then that of devices */
+extern SOFT_THREAD unsigned soft_cpu_index;
 extern unsigned char soft_cpu_nodes[MAX_CPUS];
 /* This CPU's word that is not 0 while a flush waits for it, or a word that is always 0. */
-extern _Thread_local _Atomic uint32_t *soft_request __attribute__((tls_model("initial-exec")));
+extern SOFT_THREAD _Atomic uint32_t *soft_request;
 /* The key register of this thread's CPU; 0, which allows everything, where it has none. */
-extern _Thread_local uint32_t soft_key_register __attribute__((tls_model("initial-exec")));
+extern SOFT_THREAD uint32_t soft_key_register;
 
 /* Drop what others have asked this CPU to drop, and say so. Takes no lock of the core's. */
 void soft_answer(void);
@@ -92,12 +95,13 @@ static inline uint64_t port_frame_number(const void *p)
 
 static inline void port_clear_page(void *page)
 {
-	__builtin_memset(page, 0, 4096);
+	__builtin_memset(__builtin_assume_aligned(page, 4096), 0, 4096);
 }
 
 static inline void port_copy_page(void *to, const void *from)
 {
-	__builtin_memcpy(to, from, 4096);
+	__builtin_memcpy(__builtin_assume_aligned(to, 4096), __builtin_assume_aligned(from, 4096),
+			 4096);
 }
 
 static inline pte pte_make(uint64_t pfn, unsigned rights, unsigned key)

@@ -23,7 +23,7 @@
  * space's lock shared; `vma-lock` holds the VMA's lock shared, and the space's if it can't have
  * that.
  */
-#include "fault/fault.h"
+#include "fault/look_up.h"
 
 #include "space/space.h"
 
@@ -32,123 +32,49 @@
 #define MEMORY_TRIES 3
 #define MEMORY_WAIT_NS 100000000ull
 
-static void succeeded(struct fault *f, enum quire_path path)
-{
-	trace_count(&mm_trace(f->mm)->faults[path][f->kind]);
-}
-
-static void failed(struct fault *f)
+/* => in the section of the attempt, or one of its own */
+static COLD void failed(struct fault *f)
 {
 	trace_count(&mm_trace(f->mm)->counters[f->reason]);
 	trace_event(f->mm, f->address, f->reason);
 }
 
-static enum outcome classic(struct fault *f, enum quire_counter reason)
+/* What an attempt counts, it counts here. => pinned */
+static ALWAYS_INLINE void count_in(struct fault *f, enum quire_path path)
 {
-	f->reason = reason;
-	return FAULT_CLASSIC;
+	f->trace = mm_trace(f->mm);
+	f->kinds = f->trace->faults[path];
 }
 
-/*
- * The VMA that each CPU's last look-up found. A fault that finds its own there does not read the
- * tree, whose root and nodes every edit of the space writes. The VMA is still allocated if the CPU
- * is in the same era (sync/grace.h); its sequence count says whether it is still live.
- */
-static struct vma_cache {
-	uint64_t space; /* quire_mm.id; 0: none */
-	uint64_t era;
-	struct vma *vma;
-} __attribute__((aligned(64))) caches[MAX_CPUS];
-
-/* => in a section */
-static bool cached(struct fault *f)
-{
-	const struct vma_cache *cache = &caches[port_cpu()];
-
-	if (cache->space != f->mm->id || cache->era != grace_era() ||
-	    f->address < cache->vma->start || f->address >= cache->vma->end)
-		return false;
-	f->vma = cache->vma;
-	/* Acquire: as in look_up. */
-	return likely(at_load_acquire(&f->vma->seq) == VMA_LIVE);
-}
-
-/* => in the section in which f->vma was found, and was live after that */
-static void remember(const struct fault *f)
-{
-	caches[port_cpu()] = (struct vma_cache){ f->mm->id, grace_era(), f->vma };
-}
-
-/* Find the VMA in the tree and see whether it is usable. => in a section */
-static __attribute__((noinline)) enum outcome search(struct fault *f)
-{
-	struct tree tree = tree_snapshot(&f->mm->tree);
-	uint64_t seq;
-
-	f->vma = tree_find(&tree, f->address);
-	if (unlikely(!f->vma)) {
-		struct vma *above = tree_next(&tree, f->address);
-
-		return classic(f, above && above->flags & VMA_GROWSDOWN ? QUIRE_CLASSIC_GROWTH
-									: QUIRE_CLASSIC_NO_VMA);
-	}
-	/* Acquire: pairs with the stores of space_set_live and retire. */
-	seq = at_load_acquire(&f->vma->seq);
-	if (unlikely(seq != VMA_LIVE)) {
-		if (seq == VMA_PENDING)
-			return classic(f, QUIRE_CLASSIC_PENDING);
-		f->reason = QUIRE_RETRY_VMA;
-		return FAULT_RETRY;
-	}
-	remember(f);
-	return FAULT_OK;
-}
-
-/* Does what is mapped allow this path? (An object has to say so: H53, lineage 13.) */
-static bool opted_in(const struct vma *vma, enum quire_path path)
-{
-	return path == QUIRE_PATH_CLASSIC || !vma->mapping ||
-	       vma->mapping->object->caps & QUIRE_CAN_FAULT;
-}
-
-/* => in a section */
-static enum outcome look_up(struct fault *f, enum quire_path path)
-{
-	enum outcome outcome = cached(f) ? FAULT_OK : search(f);
-
-	if (outcome == FAULT_OK && unlikely(!fault_allowed(f->vma, f->access)))
-		return classic(f, QUIRE_CLASSIC_ACCESS);
-	if (outcome == FAULT_OK && unlikely(!opted_in(f->vma, path)))
-		return classic(f, QUIRE_CLASSIC_OBJECT);
-	return outcome;
-}
-
-static enum outcome attempt(struct fault *f, enum quire_path path)
+static ALWAYS_INLINE enum outcome attempt(struct fault *f, enum quire_path path)
 {
 	enum outcome outcome;
 
 	section_enter();
+	count_in(f, path);
 	outcome = look_up(f, path);
 	if (likely(outcome == FAULT_OK))
 		outcome = fault_resolve(f);
-	if (likely(outcome == FAULT_OK))
-		succeeded(f, path);
-	else if (outcome == FAULT_RETRY)
+	if (unlikely(outcome == FAULT_RETRY)) {
+		f->known->leaf_at = KNOWN_NO_LEAF;
 		failed(f);
+	}
 	section_leave();
 	return outcome;
 }
 
-static enum outcome speculate(struct fault *f)
+/* The first try has found that something changed. */
+static COLD enum outcome speculate_again(struct fault *f)
 {
-	enum outcome outcome;
+	for (unsigned turn = 1; turn < SPECULATIVE_TRIES; turn++) {
+		enum outcome outcome;
 
-	for (unsigned turn = 0; turn < SPECULATIVE_TRIES; turn++) {
+		port_pause(turn - 1);
 		outcome = attempt(f, QUIRE_PATH_SPECULATIVE);
-		if (likely(outcome != FAULT_RETRY))
+		if (outcome != FAULT_RETRY)
 			return outcome;
-		port_pause(turn);
 	}
+	port_pause(SPECULATIVE_TRIES - 1);
 	return classic(f, QUIRE_CLASSIC_RETRIES);
 }
 
@@ -156,14 +82,15 @@ static enum outcome speculate(struct fault *f)
  * The vma-lock baseline: the same with the VMA's reader count held, which can't be had of a VMA
  * that is being replaced.
  */
-static enum outcome vma_locked(struct fault *f)
+static ALWAYS_INLINE enum outcome vma_locked(struct fault *f)
 {
 	enum outcome outcome;
 
 	section_enter();
+	count_in(f, QUIRE_PATH_VMA_LOCK);
 	outcome = look_up(f, QUIRE_PATH_VMA_LOCK);
-	if (outcome == FAULT_OK) {
-		if (vma_try_read(f->vma)) {
+	if (likely(outcome == FAULT_OK)) {
+		if (likely(vma_try_read(f->vma))) {
 			/* Acquire: pairs with fork's end. The count came first: full barrier. */
 			if (at_load_acquire(&f->mm->forking))
 				outcome = classic(f, QUIRE_CLASSIC_CONTENDED);
@@ -174,10 +101,14 @@ static enum outcome vma_locked(struct fault *f)
 			outcome = classic(f, QUIRE_CLASSIC_CONTENDED);
 		}
 	}
-	if (outcome == FAULT_OK)
-		succeeded(f, QUIRE_PATH_VMA_LOCK);
 	section_leave();
-	return outcome == FAULT_RETRY ? classic(f, QUIRE_CLASSIC_RETRIES) : outcome;
+	return unlikely(outcome == FAULT_RETRY) ? classic(f, QUIRE_CLASSIC_RETRIES) : outcome;
+}
+
+/* => in a section */
+static void count_verdict(struct quire_mm *mm)
+{
+	trace_count(&mm_trace(mm)->faults[QUIRE_PATH_CLASSIC][QUIRE_KIND_VERDICT]);
 }
 
 static enum quire_verdict verdict(struct fault *f)
@@ -195,8 +126,7 @@ static enum quire_verdict verdict(struct fault *f)
 
 		verdict = by_key ? QUIRE_FAULT_PKUERR : QUIRE_FAULT_ACCERR;
 	}
-	f->kind = QUIRE_KIND_VERDICT;
-	succeeded(f, QUIRE_PATH_CLASSIC);
+	count_verdict(f->mm);
 	section_leave();
 	return verdict;
 }
@@ -228,8 +158,7 @@ static enum quire_verdict out_of_memory(struct fault *f)
 {
 	section_enter();
 	trace_count(&mm_trace(f->mm)->counters[QUIRE_OOMS]);
-	f->kind = QUIRE_KIND_VERDICT;
-	succeeded(f, QUIRE_PATH_CLASSIC);
+	count_verdict(f->mm);
 	section_leave();
 	return QUIRE_FAULT_OOM;
 }
@@ -314,7 +243,7 @@ static enum quire_verdict resolve_classic(struct fault *f, enum quire_counter re
 }
 
 /* Give back what was prepared for nothing. */
-static __attribute__((noinline)) void discard(struct fault *f)
+static void discard(struct fault *f)
 {
 	section_enter();
 	if (f->page) {
@@ -329,7 +258,7 @@ static __attribute__((noinline)) void discard(struct fault *f)
 }
 
 /* A fault that came to nothing leaves no tables behind: no sweep may ever come for them. */
-static __attribute__((noinline)) void unhook_unused(struct fault *f)
+static void unhook_unused(struct fault *f)
 {
 	struct gather gather;
 	struct walk walk;
@@ -342,34 +271,36 @@ static __attribute__((noinline)) void unhook_unused(struct fault *f)
 	gather_finish(&gather);
 }
 
-static enum outcome first_path(struct fault *f)
+static ALWAYS_INLINE enum outcome first_path(struct fault *f)
 {
+	enum outcome outcome;
+
 	if (likely(f->mm->mode == QUIRE_SPECULATIVE)) {
-		if (likely(PORT_SPECULATION && at_load(&f->mm->speculation)))
-			return speculate(f);
+		if (likely(PORT_SPECULATION && at_load(&f->mm->speculation))) {
+			outcome = attempt(f, QUIRE_PATH_SPECULATIVE);
+			return likely(outcome != FAULT_RETRY) ? outcome : speculate_again(f);
+		}
 	} else if (f->mm->mode == QUIRE_VMA_LOCK) {
 		return vma_locked(f);
 	}
 	return classic(f, QUIRE_CLASSIC_OFF);
 }
 
-/* The first path, as often as it waits for an object in between. */
-static enum outcome begin(struct fault *f, unsigned flags)
+/* The first path has waited for an object: once more, as often as it does. */
+static COLD enum outcome begin_again(struct fault *f)
 {
 	enum outcome outcome;
 
 	do {
-		outcome = first_path(f);
-		if (likely(outcome != FAULT_WAIT) || flags)
-			return outcome;
 		outcome = wait_for_object(f);
-	} while (outcome == FAULT_OK);
+		if (outcome == FAULT_OK)
+			outcome = first_path(f);
+	} while (outcome == FAULT_WAIT);
 	return outcome;
 }
 
 /* What remains when the first path has not resolved the fault. */
-static __attribute__((noinline)) enum quire_verdict go_on(struct fault *f, enum outcome outcome,
-							  unsigned flags)
+static enum quire_verdict go_on(struct fault *f, enum outcome outcome, unsigned flags)
 {
 	if (outcome == FAULT_WAIT)
 		return give_up_waiting(f);
@@ -379,23 +310,34 @@ static __attribute__((noinline)) enum quire_verdict go_on(struct fault *f, enum 
 			       flags);
 }
 
-static inline enum quire_verdict resolve(struct quire_mm *mm, uint64_t address,
-					 enum quire_access access, unsigned flags)
+/* All that the first attempt has left to do. */
+static COLD enum quire_verdict finish(struct fault *f, enum outcome outcome, unsigned flags)
 {
 	enum quire_verdict result = QUIRE_FAULT_DONE;
+
+	if (outcome == FAULT_WAIT && !flags)
+		outcome = begin_again(f);
+	if (outcome != FAULT_OK)
+		result = go_on(f, outcome, flags);
+	if (f->page || f->table)
+		discard(f);
+	if (result != QUIRE_FAULT_DONE && f->hooked)
+		unhook_unused(f);
+	return result;
+}
+
+static enum quire_verdict resolve(struct quire_mm *mm, uint64_t address, enum quire_access access,
+				  unsigned flags)
+{
 	enum outcome outcome;
 	struct fault f;
 
 	assert_debug(access <= QUIRE_EXEC);
 	fault_init(&f, mm, address, access);
-	outcome = begin(&f, flags);
-	if (unlikely(outcome != FAULT_OK))
-		result = go_on(&f, outcome, flags);
-	if (unlikely(f.page || f.table))
-		discard(&f);
-	if (unlikely(result != QUIRE_FAULT_DONE && f.hooked))
-		unhook_unused(&f);
-	return result;
+	outcome = first_path(&f);
+	if (likely(outcome == FAULT_OK && !f.page && !f.table))
+		return QUIRE_FAULT_DONE;
+	return finish(&f, outcome, flags);
 }
 
 enum quire_verdict quire_fault(struct quire_mm *mm, uint64_t address, enum quire_access access)

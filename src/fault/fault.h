@@ -17,13 +17,34 @@ enum outcome {
 	FAULT_WAIT,    /* for a page of an object: fault->object, index, mkwrite */
 };
 
+/*
+ * The VMA and the leaf that a CPU's last look-ups found. A fault that finds its own here reads
+ * neither the tree, whose root and nodes every edit of the space writes, nor the tables above the
+ * leaf. Both are still allocated if the CPU is in the same era (sync/grace.h); the VMA's sequence
+ * count says whether it is still live, and the leaf's `dead`, under its lock, whether it is still
+ * hooked.
+ */
+struct known {
+	uint64_t space; /* quire_mm.id; 0: none */
+	uint64_t era;
+	struct vma *vma;
+	uint64_t leaf_at; /* an address that the leaf translates */
+#define KNOWN_NO_LEAF UINT64_MAX
+	struct frame *leaf;
+	slot *slots; /* its entries */
+} __attribute__((aligned(CACHE_LINE)));
+
 struct fault {
 	struct quire_mm *mm;
 	uint64_t address; /* of the page */
 	enum quire_access access;
-	struct vma *vma;	   /* valid in the section in which it was found */
-	enum quire_kind kind;	   /* of a success */
-	enum quire_counter reason; /* of anything else */
+	enum quire_counter reason; /* of what was no success */
+
+	/* Valid in the section of the attempt. */
+	struct vma *vma;
+	struct known *known;	   /* this CPU's */
+	struct trace_block *trace; /* this CPU's counters */
+	_Atomic uint64_t *kinds;   /* of these, those of successes on the path that is tried */
 
 	/*
 	 * Prepared, and handed from one attempt to the next and to the classic path. At most one of
@@ -60,7 +81,14 @@ static inline void fault_init(struct fault *f, struct quire_mm *mm, uint64_t add
 }
 
 /* Does the VMA, and this CPU's key register, allow the access? */
-bool fault_allowed(const struct vma *vma, enum quire_access access);
+static inline bool fault_allowed(const struct vma *vma, enum quire_access access)
+{
+	if (access == QUIRE_WRITE)
+		return (vma->flags & VMA_WRITE) && port_key_allows(vma->key, true);
+	if (access == QUIRE_READ)
+		return (vma->flags & VMA_PROT) && port_key_allows(vma->key, false);
+	return (vma->flags & VMA_EXEC) != 0;
+}
 
 /*
  * Resolve the fault in fault->vma, which was live when it was found, allows the access, and may be

@@ -182,7 +182,7 @@ static unsigned enter_neighbour(struct fault *f, slot *at, struct found *page, u
  * Only while the VMA is live: its bounds are then true under the leaf lock (H50).
  * => leaf locked. Returns how many
  */
-static unsigned map_around(struct fault *f, struct walk *w, const struct found *page,
+static unsigned map_around(struct fault *f, struct walk w, const struct found *page,
 			   unsigned rights)
 {
 	struct cache_slot slots[AROUND];
@@ -198,7 +198,7 @@ static unsigned map_around(struct fault *f, struct walk *w, const struct found *
 	if (end > f->vma->end)
 		end = f->vma->end;
 	count = (unsigned)((end - start) >> PAGE_SHIFT);
-	at = table_slot(w->table, start);
+	at = table_slot(w.table, start);
 	cache_find_run(&page->object->cache, mapping_index(f->vma->mapping, start), count, slots);
 	for (unsigned i = 0; i < count; i++) {
 		struct found neighbour = { .slot = slots[i], .frame = cache_load(&slots[i]) };
@@ -206,13 +206,13 @@ static unsigned map_around(struct fault *f, struct walk *w, const struct found *
 		if (at_load(&at[i]) == PTE_NONE)
 			entered += enter_neighbour(f, &at[i], &neighbour, rights);
 	}
-	w->table->u.table.used = (uint16_t)(w->table->u.table.used + entered);
+	w.table->u.table.used = (uint16_t)(w.table->u.table.used + entered);
 	return entered;
 }
 
 static void count_entered(struct fault *f, unsigned around)
 {
-	struct trace_block *trace = mm_trace(f->mm);
+	struct trace_block *trace = f->trace;
 
 	trace_add(&trace->objects, 1 + (int64_t)around);
 	if (around)
@@ -221,7 +221,7 @@ static void count_entered(struct fault *f, unsigned around)
 }
 
 /* Cases 1 and 2. => pinned; the pin is given up or becomes the entry's */
-static enum outcome enter(struct fault *f, struct walk *w, struct found *page)
+static enum outcome enter(struct fault *f, struct walk w, struct found *page)
 {
 	bool write = f->access == QUIRE_WRITE, tracks = page->object->tracks, asked = false;
 	bool shared = f->vma->flags & VMA_SHARED;
@@ -240,24 +240,24 @@ static enum outcome enter(struct fault *f, struct walk *w, struct found *page)
 	}
 	if (unlikely(!holds(page) ||
 		     (write && tracks && !page_make_dirty(page->frame, &page->slot, asked)))) {
-		table_unlock(w->table);
+		table_unlock(w.table);
 		unpin(page);
 		return fault_retry(f, QUIRE_RETRY_PAGE);
 	}
 	entry = pte_accessed(pte_make(frame_pfn(page->frame), rights, f->vma->key));
-	w->table->u.table.used++;
+	w.table->u.table.used++;
 	/* Release: pairs with walkers' acquire loads. */
-	at_store_release(w->slot, write ? pte_dirty(entry) : entry);
+	at_store_release(w.slot, write ? pte_dirty(entry) : entry);
 	if (!write && page->object->caps & QUIRE_CAN_MAP_AROUND)
 		around = map_around(f, w, page, rights);
 	count_entered(f, around);
-	table_unlock(w->table);
+	table_unlock(w.table);
 	return fault_done(f,
 			  rights & RIGHT_WRITE ? QUIRE_KIND_OBJECT_WRITE : QUIRE_KIND_OBJECT_READ);
 }
 
 /* Case 3. => pinned; the pin is given up */
-static enum outcome copy(struct fault *f, struct walk *w, struct found *page)
+static enum outcome copy(struct fault *f, struct walk w, struct found *page)
 {
 	enum outcome outcome = FAULT_MEMORY;
 
@@ -267,13 +267,13 @@ static enum outcome copy(struct fault *f, struct walk *w, struct found *page)
 		outcome = fault_lock_leaf(f, w, PTE_NONE);
 	}
 	if (outcome == FAULT_OK && unlikely(!holds(page))) {
-		table_unlock(w->table);
+		table_unlock(w.table);
 		outcome = fault_retry(f, QUIRE_RETRY_PAGE);
 	} else if (outcome == FAULT_OK) {
-		w->table->u.table.used++;
-		trace_add(&mm_trace(f->mm)->anonymous, 1);
-		at_store_release(w->slot, fault_map_page(f)); /* as in enter */
-		table_unlock(w->table);
+		w.table->u.table.used++;
+		trace_add(&f->trace->anonymous, 1);
+		at_store_release(w.slot, fault_map_page(f)); /* as in enter */
+		table_unlock(w.table);
 		outcome = fault_done(f, QUIRE_KIND_OBJECT_COPY);
 	}
 	unpin(page);
@@ -281,7 +281,7 @@ static enum outcome copy(struct fault *f, struct walk *w, struct found *page)
 }
 
 /* Case 5. */
-static enum outcome device(struct fault *f, struct walk *w, const struct found *page)
+static enum outcome device(struct fault *f, struct walk w, const struct found *page)
 {
 	enum outcome outcome;
 	pte entry;
@@ -293,10 +293,10 @@ static enum outcome device(struct fault *f, struct walk *w, const struct found *
 		return outcome;
 	entry = pte_make(page->object->physical + page->index, fault_rights(f), f->vma->key);
 	entry = pte_special(pte_accessed(entry));
-	w->table->u.table.used++;
+	w.table->u.table.used++;
 	/* Release: as in enter. */
-	at_store_release(w->slot, f->access == QUIRE_WRITE ? pte_dirty(entry) : entry);
-	table_unlock(w->table);
+	at_store_release(w.slot, f->access == QUIRE_WRITE ? pte_dirty(entry) : entry);
+	table_unlock(w.table);
 	return fault_done(f, QUIRE_KIND_DEVICE);
 }
 
@@ -308,7 +308,7 @@ static struct found shown(const struct fault *f)
 	};
 }
 
-enum outcome fault_object(struct fault *f, struct walk *w)
+enum outcome fault_object(struct fault *f, struct walk w)
 {
 	struct found page = shown(f);
 	enum outcome outcome;
@@ -338,7 +338,7 @@ static enum outcome ask_entered(struct fault *f, const struct found *page, bool 
 	return outcome;
 }
 
-enum outcome fault_object_write(struct fault *f, struct walk *w, pte entry)
+enum outcome fault_object_write(struct fault *f, struct walk w, pte entry)
 {
 	struct found page = shown(f);
 	bool tracks = page.object->tracks, asked = false;
@@ -355,7 +355,7 @@ enum outcome fault_object_write(struct fault *f, struct walk *w, pte entry)
 		return outcome;
 	/* The slot may have been looked up in an earlier life of the frame. */
 	if (tracks && unlikely(!holds(&page) || !page_make_dirty(page.frame, &page.slot, asked))) {
-		table_unlock(w->table);
+		table_unlock(w.table);
 		return fault_retry(f, QUIRE_RETRY_PAGE);
 	}
 	return fault_widen(f, w, fault_rights(f), QUIRE_KIND_OBJECT_WRITE);

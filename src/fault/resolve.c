@@ -33,38 +33,15 @@
  * the store. That makes the copy right, but not the moment after it; and it is two more
  * mechanisms.)
  *
- * The check (check, then store) is mapping_holds, under the leaf lock: the VMA is still live; or it
- * was replaced, and what is mapped at this address is the same as before.
+ * The check (check, then store) is fault_mapping_holds, under the leaf lock: the VMA is still live;
+ * or it was replaced, and what is mapped at this address is the same as before.
  */
 #include "fault/resolve.h"
 
-#include "frame/rmap.h"
-
-bool fault_allowed(const struct vma *vma, enum quire_access access)
+bool fault_mapping_same(struct fault *f)
 {
-	switch (access) {
-	case QUIRE_WRITE:
-		return (vma->flags & VMA_WRITE) && port_key_allows(vma->key, true);
-	case QUIRE_EXEC:
-		return (vma->flags & VMA_EXEC) != 0;
-	default:
-		return (vma->flags & VMA_PROT) && port_key_allows(vma->key, false);
-	}
-}
+	const struct vma *now = tree_find(&f->mm->tree, f->address);
 
-/*
- * Is what is mapped at the address what the fault relies on: its VMA, or another that says the
- * same?
- * => leaf lock held
- */
-static bool mapping_holds(struct fault *f)
-{
-	struct vma *now;
-
-	/* Acquire: pairs with retire's store. Who sees a VMA retired sees the tree without it. */
-	if (likely(at_load_acquire(&f->vma->seq) == VMA_LIVE))
-		return true;
-	now = tree_find(&f->mm->tree, f->address);
 	if (!now || at_load_acquire(&now->seq) != VMA_LIVE || now->key != f->vma->key ||
 	    ((now->flags ^ f->vma->flags) & (VMA_PROT | VMA_SHARED)) ||
 	    !mapping_same(now->mapping, f->vma->mapping))
@@ -73,100 +50,63 @@ static bool mapping_holds(struct fault *f)
 	return true;
 }
 
-enum outcome fault_lock_leaf(struct fault *f, struct walk *w, pte expected)
+bool fault_clear_page(struct fault *f)
 {
-	enum quire_counter reason;
-	pte now;
-
-	if (unlikely(!table_lock(w->table)))
-		fault_count(f, QUIRE_LEAF_CONTENDED);
-	now = at_load(w->slot);
-	/* Accessed and dirty are not compared: the CPU's walker sets them at any time (Q13). */
-	if (unlikely(at_load(&w->table->u.table.dead)))
-		reason = QUIRE_RETRY_TABLE;
-	else if (unlikely(now != expected &&
-			  (!pte_is_mapped(now) || !pte_is_mapped(expected) ||
-			   pte_dirty(pte_accessed(now)) != pte_dirty(pte_accessed(expected)))))
-		reason = QUIRE_RETRY_ENTRY;
-	else if (unlikely(!mapping_holds(f)))
-		reason = QUIRE_RETRY_VMA;
-	else
-		return FAULT_OK;
-	table_unlock(w->table);
-	return fault_retry(f, reason);
-}
-
-bool fault_prepare_page(struct fault *f, bool zeroed)
-{
-	bool ready = false;
-
-	if (!f->page) {
-		f->page = zeroed ? frame_alloc_zeroed(&ready) : frame_alloc(0);
-		if (!f->page)
-			return false;
-		f->page_zeroed = zeroed;
-		if (ready)
-			fault_count(f, QUIRE_READY_FRAME);
-	} else if (zeroed && !f->page_zeroed) {
-		port_clear_page(frame_bytes(f->page));
-		f->page_zeroed = true;
-	}
+	port_clear_page(frame_bytes(f->page));
+	f->page_zeroed = true;
 	return true;
 }
 
-pte fault_map_page(struct fault *f)
+/* Case 1. */
+static enum outcome zero_read(struct fault *f, struct walk w)
 {
-	struct frame *page = f->page;
-	pte entry = pte_make(frame_pfn(page), fault_rights(f), f->vma->key);
-
-	rmap_first(page, &f->mm->tables, f->address);
-	f->page = NULL;
-	return pte_dirty(pte_accessed(entry));
-}
-
-/* Cases 1 and 2. */
-static enum outcome first_touch(struct fault *f, struct walk *w)
-{
-	bool write = f->access == QUIRE_WRITE;
-	enum outcome outcome;
+	enum outcome outcome = fault_lock_leaf(f, w, PTE_NONE);
 	pte entry;
 
-	if (write && !fault_prepare_page(f, true))
+	if (unlikely(outcome != FAULT_OK))
+		return outcome;
+	entry = pte_make(frame_pfn(frame_zero), fault_rights(f) & ~RIGHT_WRITE, f->vma->key);
+	w.table->u.table.used++;
+	at_store_release(w.slot, pte_accessed(entry)); /* as in first_write */
+	table_unlock(w.table);
+	return fault_done(f, QUIRE_KIND_ZERO_READ);
+}
+
+/* Case 2. */
+static enum outcome first_write(struct fault *f, struct walk w)
+{
+	enum outcome outcome;
+
+	if (!fault_prepare_page(f, true))
 		return FAULT_MEMORY;
 	outcome = fault_lock_leaf(f, w, PTE_NONE);
-	if (outcome != FAULT_OK)
+	if (unlikely(outcome != FAULT_OK))
 		return outcome;
-	if (write) {
-		entry = fault_map_page(f);
-		trace_add(&mm_trace(f->mm)->anonymous, 1);
-	} else {
-		entry = pte_accessed(pte_make(frame_pfn(frame_zero), fault_rights(f) & ~RIGHT_WRITE,
-					      f->vma->key));
-	}
-	w->table->u.table.used++;
+	trace_add(&f->trace->anonymous, 1);
+	w.table->u.table.used++;
 	/* Release: pairs with walkers' acquire loads. Who sees the entry sees the page's bytes. */
-	at_store_release(w->slot, entry);
-	table_unlock(w->table);
-	return fault_done(f, write ? QUIRE_KIND_FIRST_WRITE : QUIRE_KIND_ZERO_READ);
+	at_store_release(w.slot, fault_map_page(f));
+	table_unlock(w.table);
+	return fault_done(f, QUIRE_KIND_FIRST_WRITE);
 }
 
 /* Cases 3 and 5. */
-enum outcome fault_widen(struct fault *f, struct walk *w, unsigned rights, enum quire_kind kind)
+enum outcome fault_widen(struct fault *f, struct walk w, unsigned rights, enum quire_kind kind)
 {
-	pte old = at_load(w->slot), new;
+	pte old = at_load(w.slot), new;
 
 	/* By exchange: the CPU's walker may set a mark in between (Q13). */
 	do {
 		new = pte_accessed(pte_change(old, rights, f->vma->key));
 		if (rights & RIGHT_WRITE && f->access == QUIRE_WRITE)
 			new = pte_dirty(new);
-	} while (!at_cas(w->slot, &old, new));
-	table_unlock(w->table);
+	} while (!at_cas(w.slot, &old, new));
+	table_unlock(w.table);
 	return fault_done(f, kind);
 }
 
 /* Cases 4 and 6. `source` is the frame to be copied; NULL: the zero page. */
-static enum outcome replace(struct fault *f, struct walk *w, pte expected, struct frame *source)
+static enum outcome replace(struct fault *f, struct walk w, pte expected, struct frame *source)
 {
 	enum outcome outcome;
 	enum quire_kind kind;
@@ -176,8 +116,8 @@ static enum outcome replace(struct fault *f, struct walk *w, pte expected, struc
 	outcome = fault_lock_leaf(f, w, expected);
 	if (outcome != FAULT_OK)
 		return outcome;
-	at_xchg(w->slot, pte_busy(frame_pfn(f->page)));
-	table_unlock(w->table);
+	at_xchg(w.slot, pte_busy(frame_pfn(f->page)));
+	table_unlock(w.table);
 
 	port_flush(&f->mm->tables.port, f->address, f->address + PAGE_SIZE, false);
 	if (source) {
@@ -189,17 +129,17 @@ static enum outcome replace(struct fault *f, struct walk *w, pte expected, struc
 	 * Nothing to be checked: the leaf holds our busy entry, so it can't have died; and whoever
 	 * has published something since waits, in its sweep, to take away what is stored here.
 	 */
-	table_lock(w->table);
+	table_lock(w.table);
 	fault_count(f, QUIRE_FLUSHES);
 	if (source && source->kind == FRAME_ANON) {
 		rmap_remove(source, &f->mm->tables, f->address);
 	} else {
-		trace_add(&mm_trace(f->mm)->anonymous, 1);
+		trace_add(&f->trace->anonymous, 1);
 		if (source)
-			trace_add(&mm_trace(f->mm)->objects, -1);
+			trace_add(&f->trace->objects, -1);
 	}
-	at_store_release(w->slot, fault_map_page(f)); /* as in first_touch */
-	table_unlock(w->table);
+	at_store_release(w.slot, fault_map_page(f)); /* as in first_write */
+	table_unlock(w.table);
 	if (!source)
 		return fault_done(f, QUIRE_KIND_ZERO_WRITE);
 	kind = source->kind == FRAME_ANON ? QUIRE_KIND_COW_COPY : QUIRE_KIND_OBJECT_COPY;
@@ -208,7 +148,7 @@ static enum outcome replace(struct fault *f, struct walk *w, pte expected, struc
 }
 
 /* A write to a frame that is mapped without the right to write. */
-static enum outcome copy_on_write(struct fault *f, struct walk *w, pte entry)
+static enum outcome copy_on_write(struct fault *f, struct walk w, pte entry)
 {
 	struct frame *frame = frame_of(pte_pfn(entry));
 	enum quire_counter reason = QUIRE_RETRY_ENTRY;
@@ -232,11 +172,11 @@ static enum outcome copy_on_write(struct fault *f, struct walk *w, pte entry)
 			return fault_widen(f, w, fault_rights(f), QUIRE_KIND_COW_REUSE);
 		reason = QUIRE_RETRY_PAGE;
 	}
-	table_unlock(w->table);
+	table_unlock(w.table);
 	return fault_retry(f, reason);
 }
 
-static enum outcome present(struct fault *f, struct walk *w, pte entry)
+static enum outcome present(struct fault *f, struct walk w, pte entry)
 {
 	static const unsigned needs[] = {
 		[QUIRE_READ] = RIGHT_READ,
@@ -263,7 +203,7 @@ static enum outcome present(struct fault *f, struct walk *w, pte entry)
  * Hook a table where the walk found none (docs/design.md, 4.4). The mapping is not looked at: it is
  * when the leaf is locked, and a table that nobody needs is taken out again. FAULT_OK: walk again.
  */
-static enum outcome add_table(struct fault *f, struct walk *w)
+static enum outcome add_table(struct fault *f, struct walk w)
 {
 	enum hook_status status;
 
@@ -272,10 +212,10 @@ static enum outcome add_table(struct fault *f, struct walk *w)
 		if (!f->table)
 			return FAULT_MEMORY;
 	}
-	if (unlikely(!table_lock(w->table)))
+	if (unlikely(!table_lock(w.table)))
 		fault_count(f, QUIRE_LEAF_CONTENDED);
-	status = table_hook(&f->mm->tables, w->table, f->address, f->table);
-	table_unlock(w->table);
+	status = table_hook(&f->mm->tables, w.table, f->address, f->table);
+	table_unlock(w.table);
 	if (status == HOOK_DEAD)
 		return fault_retry(f, QUIRE_RETRY_TABLE);
 	if (status == HOOK_DONE) {
@@ -285,25 +225,53 @@ static enum outcome add_table(struct fault *f, struct walk *w)
 	return FAULT_OK;
 }
 
-enum outcome fault_resolve(struct fault *f)
+/* Is the address in the leaf that this CPU knows, and is it worth an attempt? */
+static ALWAYS_INLINE bool knows_leaf(const struct fault *f)
+{
+	return (f->address ^ f->known->leaf_at) >> (PAGE_SHIFT + TABLE_BITS) == 0 &&
+	       !at_load(&f->known->leaf->u.table.dead);
+}
+
+/* Walk to the leaf, which this CPU then knows. */
+static __attribute__((noinline)) enum outcome walk(struct fault *f)
 {
 	enum walk_status status;
 	enum outcome outcome;
 	struct walk w;
-	pte entry;
 
 	while ((status = table_walk(&f->mm->tables, f->address, &w)) == WALK_MISSING) {
-		outcome = add_table(f, &w);
+		outcome = add_table(f, w);
 		if (outcome != FAULT_OK)
 			return outcome;
 	}
 	if (unlikely(status == WALK_BUSY))
 		return fault_retry(f, QUIRE_RETRY_BUSY);
 	require(status == WALK_LEAF); /* nothing makes huge entries yet */
+	f->known->leaf_at = f->address;
+	f->known->leaf = w.table;
+	f->known->slots = w.slot - table_index(f->address, 0);
+	return FAULT_OK;
+}
+
+enum outcome fault_resolve(struct fault *f)
+{
+	enum outcome outcome;
+	struct walk w;
+	pte entry;
+
+	if (unlikely(!knows_leaf(f))) {
+		outcome = walk(f);
+		if (unlikely(outcome != FAULT_OK))
+			return outcome;
+	}
+	w.table = f->known->leaf;
+	w.slot = f->known->slots + table_index(f->address, 0);
 	entry = at_load_acquire(w.slot);
 	if (entry == PTE_NONE)
-		return f->vma->mapping ? fault_object(f, &w) : first_touch(f, &w);
+		return f->vma->mapping		  ? fault_object(f, w)
+		       : f->access == QUIRE_WRITE ? first_write(f, w)
+						  : zero_read(f, w);
 	if (unlikely(pte_is_busy(entry)))
 		return fault_retry(f, QUIRE_RETRY_BUSY);
-	return present(f, &w, entry);
+	return present(f, w, entry);
 }

@@ -4,10 +4,11 @@
 #define QUIRE_FAULT_RESOLVE_H
 
 #include "fault/fault.h"
+#include "frame/rmap.h"
 
 static inline void fault_count(struct fault *f, enum quire_counter counter)
 {
-	trace_count(&mm_trace(f->mm)->counters[counter]);
+	trace_count(&f->trace->counters[counter]);
 }
 
 static inline enum outcome fault_retry(struct fault *f, enum quire_counter reason)
@@ -18,7 +19,7 @@ static inline enum outcome fault_retry(struct fault *f, enum quire_counter reaso
 
 static inline enum outcome fault_done(struct fault *f, enum quire_kind kind)
 {
-	f->kind = kind;
+	trace_count(&f->kinds[kind]);
 	return FAULT_OK;
 }
 
@@ -27,21 +28,86 @@ static inline unsigned fault_rights(const struct fault *f)
 	return vma_flags_rights(f->vma->flags);
 }
 
+/* resolve.c. The VMA is live no longer: does another say the same of the address? */
+COLD bool fault_mapping_same(struct fault *f);
+
+/*
+ * Is what is mapped at the address what the fault relies on: its VMA, or another that says the
+ * same?
+ * => leaf lock held
+ */
+static inline bool fault_mapping_holds(struct fault *f)
+{
+	/* Acquire: pairs with retire's store. Who sees a VMA retired sees the tree without it. */
+	if (likely(at_load_acquire(&f->vma->seq) == VMA_LIVE))
+		return true;
+	return fault_mapping_same(f);
+}
+
 /*
  * Lock the leaf and check the mapping and the entry.
  * => on FAULT_OK the leaf is locked, on anything else it is not
  */
-enum outcome fault_lock_leaf(struct fault *f, struct walk *w, pte expected);
-/* Have a page ready in f->page. Zeroed if it must be; else its contents don't matter. */
-bool fault_prepare_page(struct fault *f, bool zeroed);
+static inline enum outcome fault_lock_leaf(struct fault *f, struct walk w, pte expected)
+{
+	enum quire_counter reason;
+	pte now;
+
+	if (unlikely(!table_lock(w.table)))
+		fault_count(f, QUIRE_LEAF_CONTENDED);
+	now = at_load(w.slot);
+	/* Accessed and dirty are not compared: the CPU's walker sets them at any time (Q13). */
+	if (unlikely(at_load(&w.table->u.table.dead)))
+		reason = QUIRE_RETRY_TABLE;
+	else if (unlikely(now != expected &&
+			  (!pte_is_mapped(now) || !pte_is_mapped(expected) ||
+			   pte_dirty(pte_accessed(now)) != pte_dirty(pte_accessed(expected)))))
+		reason = QUIRE_RETRY_ENTRY;
+	else if (unlikely(!fault_mapping_holds(f)))
+		reason = QUIRE_RETRY_VMA;
+	else
+		return FAULT_OK;
+	table_unlock(w.table);
+	return fault_retry(f, reason);
+}
+
+/* resolve.c. The page that is prepared must be zeroed, and is not. Returns true. */
+COLD bool fault_clear_page(struct fault *f);
+
+/*
+ * Have a page ready in f->page. Zeroed if it must be; else its contents don't matter. False: no
+ * memory.
+ */
+static inline bool fault_prepare_page(struct fault *f, bool zeroed)
+{
+	bool ready = false;
+
+	if (unlikely(f->page))
+		return !zeroed || f->page_zeroed || fault_clear_page(f);
+	f->page = zeroed ? frame_alloc_zeroed(&ready) : frame_alloc(0);
+	f->page_zeroed = zeroed;
+	if (ready)
+		fault_count(f, QUIRE_READY_FRAME);
+	return likely(f->page != NULL);
+}
+
 /* The entry for the prepared page, which becomes the mapping's. => leaf lock held */
-pte fault_map_page(struct fault *f);
+static inline pte fault_map_page(struct fault *f)
+{
+	struct frame *page = f->page;
+	pte entry = pte_make(frame_pfn(page), fault_rights(f), f->vma->key);
+
+	rmap_first(page, &f->mm->tables, f->address);
+	f->page = NULL;
+	return pte_dirty(pte_accessed(entry));
+}
+
 /* The same frame with more rights. => leaf locked by fault_lock_leaf; unlocks it */
-enum outcome fault_widen(struct fault *f, struct walk *w, unsigned rights, enum quire_kind kind);
+enum outcome fault_widen(struct fault *f, struct walk w, unsigned rights, enum quire_kind kind);
 
 /* object.c. Nothing is entered there, and the mapping shows an object. */
-enum outcome fault_object(struct fault *f, struct walk *w);
+enum outcome fault_object(struct fault *f, struct walk w);
 /* object.c. A shared mapping's entry does not allow writing. */
-enum outcome fault_object_write(struct fault *f, struct walk *w, pte entry);
+enum outcome fault_object_write(struct fault *f, struct walk w, pte entry);
 
 #endif

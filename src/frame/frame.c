@@ -128,6 +128,24 @@ void pool_give(struct pool *pool, struct frame *frame, unsigned order)
 	list_add(pool, frame_of(pfn), order);
 }
 
+void pool_give_run(struct pool *pool, struct frame *first, uint64_t count)
+{
+	uint64_t pfn = frame_pfn(first), last = pfn + count;
+
+	for (uint64_t i = 0; i < count; i++)
+		first[i].kind = FRAME_TAIL;
+	while (pfn < last) {
+		unsigned order = 0;
+
+		/* As large as alignment allows; the pool merges what there is beside. */
+		while (order < FRAME_MAX_ORDER && (pfn & ((2ull << order) - 1)) == 0 &&
+		       pfn + (2ull << order) <= last)
+			order++;
+		pool_give(pool, frame_of(pfn), order);
+		pfn += 1ull << order;
+	}
+}
+
 /* --- start --- */
 
 /* The whole pages of a range: [*first, *last), possibly none. */
@@ -179,28 +197,15 @@ static int survey(const struct quire_memory *ranges, size_t count, unsigned node
 	return 0;
 }
 
-/*
- * Make frames of [first, last), in blocks as large as their alignment allows; the pool merges those
- * of ranges that touch.
- */
+/* Make frames of [first, last). */
 static void add_memory(uint64_t first, uint64_t last, unsigned node)
 {
 	struct pool *pool = &pools[node];
 
-	for (uint64_t pfn = first; pfn < last; pfn++) {
-		frame_of(pfn)->kind = FRAME_TAIL;
+	for (uint64_t pfn = first; pfn < last; pfn++)
 		frame_of(pfn)->node = (uint8_t)node;
-	}
 	spin_lock(&pool->lock, RANK_POOL);
-	for (uint64_t pfn = first; pfn < last;) {
-		unsigned order = 0;
-
-		while (order < FRAME_MAX_ORDER && (pfn & ((2ull << order) - 1)) == 0 &&
-		       pfn + (2ull << order) <= last)
-			order++;
-		pool_give(pool, frame_of(pfn), order);
-		pfn += 1ull << order;
-	}
+	pool_give_run(pool, frame_of(first), last - first);
 	spin_unlock(&pool->lock);
 	frame_total += last - first;
 }

@@ -92,9 +92,9 @@ struct frame {
 
 _Static_assert(sizeof(struct frame) == 64, "a descriptor is one cache line");
 
-extern struct frame *frame_table; /* indexed by pfn - frame_first */
-extern uint64_t frame_first, frame_count;
-extern struct frame *frame_zero; /* the zero page: FRAME_ZERO, refs 1; set by frame_init */
+extern HIDDEN struct frame *frame_table; /* indexed by pfn - frame_first */
+extern HIDDEN uint64_t frame_first, frame_count;
+extern HIDDEN struct frame *frame_zero; /* the zero page: FRAME_ZERO, refs 1; set by frame_init */
 
 /*
  * Take over the ranges: their whole pages. Ranges of one node that touch count as one: blocks may
@@ -163,6 +163,12 @@ static inline void frame_get(struct frame *frame)
  * => pinned; takes at most RANK_POOL
  */
 void frame_put(struct frame *);
+
+/* The same for each of `count` frames, given as indices into frame_table. */
+void frame_put_all(const uint32_t *frames, size_t count);
+
+/* Of a frame that is all zero, as it was had: it becomes a zeroed one of the stock, if it may. */
+void frame_put_zeroed(struct frame *);
 
 /* Zero up to `count` frames into this CPU's stock. Returns how many. => pinned. */
 unsigned frame_idle(unsigned count);

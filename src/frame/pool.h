@@ -29,8 +29,8 @@ struct stock {
 	struct frame *zeroed_frames[STOCK_SIZE];
 } __attribute__((aligned(128)));
 
-extern struct pool pools[MAX_NODES];
-extern struct stock *stocks;
+extern HIDDEN struct pool pools[MAX_NODES];
+extern HIDDEN struct stock *stocks;
 extern unsigned pool_count, stock_count;
 extern uint64_t frame_total;
 
@@ -47,6 +47,8 @@ struct frame *pool_take_small(struct pool *pool, uint32_t frames);
  * => the lock of the pool of the block's node held; refs 0
  */
 void pool_give(struct pool *pool, struct frame *frame, unsigned order);
+/* The same of `count` single frames that follow each other, from `first` on. */
+void pool_give_run(struct pool *pool, struct frame *first, uint64_t count);
 
 /* As frame_alloc, but failure injection does not see it: for frame/ itself. */
 struct frame *frame_take(unsigned order);

@@ -19,25 +19,8 @@
  * references (release); having seen refs 1, we see that the list is empty.
  */
 #include "frame/rmap.h"
-#include "frame/slab.h"
 
 struct slab rmap_slab;
-
-struct rmap *rmap_alloc(void)
-{
-	return slab_alloc(&rmap_slab);
-}
-
-void rmap_free(struct rmap *entry)
-{
-	slab_free(&rmap_slab, entry);
-}
-
-static bool is_exclusive(struct frame *frame)
-{
-	/* Acquire: pairs with the release in frame_put, see above. */
-	return at_load_acquire(&frame->refs) == 1;
-}
 
 static bool is_first(const struct frame *frame, const struct tables *tables, uint64_t address)
 {
@@ -55,12 +38,8 @@ static struct rmap **find(struct frame *frame, const struct tables *tables, uint
 	return link;
 }
 
-void rmap_add(struct frame *frame, struct tables *tables, uint64_t address, struct rmap *entry)
+void rmap_add_shared(struct frame *frame, struct rmap *entry)
 {
-	assert_debug(frame->kind == FRAME_ANON);
-	frame_get(frame);
-	entry->tables = tables;
-	entry->address = address;
 	spin_lock(&frame->u.page.lock, RANK_RMAP);
 	entry->next = frame->u.page.more;
 	frame->u.page.more = entry;
@@ -95,16 +74,10 @@ static struct rmap *take_out(struct frame *frame, const struct tables *tables, u
 	return entry;
 }
 
-void rmap_remove(struct frame *frame, const struct tables *tables, uint64_t address)
+void rmap_remove_shared(struct frame *frame, const struct tables *tables, uint64_t address)
 {
 	struct rmap *entry;
 
-	assert_debug(frame->kind == FRAME_ANON);
-	if (likely(is_exclusive(frame))) {
-		assert_debug(is_first(frame, tables, address) && frame->u.page.more == NULL);
-		frame->u.page.mapcount = 0;
-		return;
-	}
 	spin_lock(&frame->u.page.lock, RANK_RMAP);
 	entry = take_out(frame, tables, address);
 	spin_unlock(&frame->u.page.lock);
@@ -128,7 +101,7 @@ static void move(struct frame *frame, const struct tables *tables, uint64_t from
 void rmap_move(struct frame *frame, struct tables *tables, uint64_t from, uint64_t to)
 {
 	assert_debug(frame->kind == FRAME_ANON);
-	if (is_exclusive(frame)) {
+	if (rmap_is_exclusive(frame)) {
 		move(frame, tables, from, to);
 		return;
 	}

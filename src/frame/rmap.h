@@ -14,7 +14,7 @@
 #ifndef QUIRE_FRAME_RMAP_H
 #define QUIRE_FRAME_RMAP_H
 
-#include "frame/frame.h"
+#include "frame/slab.h"
 
 struct rmap {
 	struct rmap *next;
@@ -22,7 +22,8 @@ struct rmap {
 	uint64_t address;
 };
 
-extern struct slab rmap_slab; /* slab_init'ed by who starts Quire, with sizeof(struct rmap) */
+extern HIDDEN struct slab rmap_slab; /* slab_init'ed by who starts Quire, with sizeof(struct rmap)
+				      */
 
 /*
  * A fresh frame (refs 1, nobody else knows it) becomes FRAME_ANON and is about to be mapped here:
@@ -39,23 +40,69 @@ static inline void rmap_first(struct frame *frame, struct tables *tables, uint64
 }
 
 /* An entry for a further mapping, to be had before a leaf is locked; NULL: no memory. => pinned */
-struct rmap *rmap_alloc(void);
-void rmap_free(struct rmap *);
+static inline struct rmap *rmap_alloc(void)
+{
+	return slab_alloc(&rmap_slab);
+}
+
+static inline void rmap_free(struct rmap *entry)
+{
+	slab_free(&rmap_slab, entry);
+}
+
+/* Does the reverse map of the frame have this mapping? For the validator. => nothing else runs */
+bool rmap_has(struct frame *, const struct tables *, uint64_t address);
+
+/* No other mapping has the frame, nor will have. => the leaf lock of a mapping of it held */
+static inline bool rmap_is_exclusive(struct frame *frame)
+{
+	/* Acquire: pairs with the release in frame_put, see rmap.c. */
+	return at_load_acquire(&frame->refs) == 1;
+}
+
+/* rmap.c: of a frame that is not exclusive. */
+void rmap_add_shared(struct frame *, struct rmap *entry);
+void rmap_remove_shared(struct frame *, const struct tables *, uint64_t address);
 
 /*
- * One more mapping, and one more reference; `entry` is consumed.
+ * One more mapping, and one more reference; `entry` is consumed. If the frame was exclusive, no
+ * lock is taken: whoever finds it shared comes by one of the leaves that are locked here.
  * => the leaf lock of an existing mapping of the frame held, and that of the new one
  */
-void rmap_add(struct frame *, struct tables *, uint64_t address, struct rmap *entry);
+static inline void rmap_add(struct frame *frame, struct tables *tables, uint64_t address,
+			    struct rmap *entry)
+{
+	bool exclusive = rmap_is_exclusive(frame);
+
+	assert_debug(frame->kind == FRAME_ANON);
+	frame_get(frame);
+	entry->tables = tables;
+	entry->address = address;
+	if (unlikely(!exclusive)) {
+		rmap_add_shared(frame, entry);
+		return;
+	}
+	entry->next = NULL;
+	frame->u.page.more = entry;
+	frame->u.page.mapcount = 2;
+}
+
 /*
  * The mapping (tables, address) is gone; its reference is the caller's now, to be put after the
  * flush. A frame with refs 1 is exclusive: no lock is taken.
  * => leaf lock held
  */
-void rmap_remove(struct frame *, const struct tables *, uint64_t address);
+static inline void rmap_remove(struct frame *frame, const struct tables *tables, uint64_t address)
+{
+	assert_debug(frame->kind == FRAME_ANON);
+	if (unlikely(!rmap_is_exclusive(frame))) {
+		rmap_remove_shared(frame, tables, address);
+		return;
+	}
+	assert_debug(rmap_has(frame, tables, address) && frame->u.page.more == NULL);
+	frame->u.page.mapcount = 0;
+}
 /* The mapping has moved. => both leaf locks held. */
 void rmap_move(struct frame *, struct tables *, uint64_t from, uint64_t to);
-/* Does the reverse map of the frame have this mapping? For the validator. => nothing else runs */
-bool rmap_has(struct frame *, const struct tables *, uint64_t address);
 
 #endif

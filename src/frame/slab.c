@@ -130,16 +130,21 @@ static void partial_remove(struct slab *slab, struct frame *frame)
 /* Move up to HALF objects from partial frames to the magazine, which is empty. */
 static void load_partial(struct slab *slab, struct slab_magazine *magazine)
 {
-	while (magazine->count < HALF && slab->partial != NULL) {
+	uint32_t count = 0;
+
+	while (count < HALF && slab->partial != NULL) {
 		struct frame *frame = slab->partial;
 		void *object = frame->u.slab.free;
+		uint32_t before = count;
 
-		frame->u.slab.free = *(void **)object;
-		frame->u.slab.used++;
-		if (frame->u.slab.free == NULL)
+		for (; object != NULL && count < HALF; object = *(void **)object)
+			magazine->objects[count++] = object;
+		frame->u.slab.free = object;
+		frame->u.slab.used += count - before;
+		if (object == NULL)
 			partial_remove(slab, frame);
-		magazine->objects[magazine->count++] = object;
 	}
+	magazine->count = count;
 }
 
 /* Put an object back into its frame, and the frame, if that was its last, into the pool. */
@@ -178,6 +183,7 @@ static struct frame *make_frame(struct slab *slab)
 {
 	struct frame *frame = frame_take(0);
 	char *bytes;
+	void *next = NULL;
 
 	if (frame == NULL)
 		return NULL;
@@ -185,21 +191,21 @@ static struct frame *make_frame(struct slab *slab)
 	frame->kind = FRAME_SLAB;
 	frame->u.slab.slab = slab;
 	frame->u.slab.used = 0;
-	frame->u.slab.free = NULL;
 	at_store(&frame->u.slab.taken[0], 0ull);
 	at_store(&frame->u.slab.taken[1], 0ull);
 	for (uint32_t i = slab->per_frame; i-- > 0;) {
 		void *object = bytes + i * slab->size;
 
 		poison(slab, object);
-		*(void **)object = frame->u.slab.free;
-		frame->u.slab.free = object;
+		*(void **)object = next;
+		next = object;
 	}
+	frame->u.slab.free = next;
 	return frame;
 }
 
 /* Fill an empty magazine. It stays empty if there is no memory. */
-static void refill(struct slab *slab, struct slab_magazine *magazine)
+static __attribute__((noinline)) void refill(struct slab *slab, struct slab_magazine *magazine)
 {
 	struct frame *frame;
 

@@ -9,7 +9,7 @@
 
 #include "frame/frame.h"
 
-#define SLAB_MAGAZINE 62
+#define SLAB_MAGAZINE 62 /* about a batch of what grace periods free */
 
 struct slab_magazine {
 	uint32_t count; /* only its CPU touches a magazine */

@@ -22,12 +22,24 @@ static struct stock *own_stock(void)
 	return &stocks[port_cpu()];
 }
 
-/* Give frames of any nodes to their pools. */
+/* How many frames, from the first on, follow each other in memory, in one node. */
+static unsigned run_length(struct frame **frames, unsigned count)
+{
+	unsigned length = 1;
+
+	while (length < count && frames[length] == frames[0] + length &&
+	       frames[length]->node == frames[0]->node)
+		length++;
+	return length;
+}
+
+/* Give frames of any nodes to their pools: in runs, which cost little more than one frame. */
 static void give_all(struct frame **frames, unsigned count)
 {
 	struct pool *locked = NULL;
+	unsigned length;
 
-	for (unsigned i = 0; i < count; i++) {
+	for (unsigned i = 0; i < count; i += length) {
 		struct pool *pool = &pools[frames[i]->node];
 
 		if (pool != locked) {
@@ -36,18 +48,20 @@ static void give_all(struct frame **frames, unsigned count)
 			spin_lock(&pool->lock, RANK_POOL);
 			locked = pool;
 		}
-		pool_give(pool, frames[i], 0);
+		length = run_length(&frames[i], count - i);
+		pool_give_run(pool, frames[i], length);
 	}
 	if (locked != NULL)
 		spin_unlock(&locked->lock);
 }
 
-/* A block's frames become single ones. */
+/*
+ * A block's frames become single ones: the lowest comes on top, so that frames are taken, and most
+ * often given back, in the order in which they lie (run_length).
+ */
 static uint32_t cut(struct stock *stock, uint32_t count, struct frame *block)
 {
-	struct frame *end = block + (1ull << block->order);
-
-	for (struct frame *frame = block; frame < end; frame++) {
+	for (struct frame *frame = block + (1ull << block->order); frame-- > block;) {
 		frame->kind = FRAME_STOCK;
 		frame->order = 0;
 		stock->frames[count++] = frame;
@@ -55,8 +69,11 @@ static uint32_t cut(struct stock *stock, uint32_t count, struct frame *block)
 	return count;
 }
 
-/* Fill an empty stock from the own node, or the next that has anything: small blocks first. */
-static void refill(struct stock *stock)
+/*
+ * Fill an empty stock from the own node, or the next that has anything: small blocks first. Returns
+ * how many it has then.
+ */
+static __attribute__((noinline)) uint32_t refill(struct stock *stock)
 {
 	uint32_t count = 0;
 
@@ -73,38 +90,28 @@ static void refill(struct stock *stock)
 		spin_unlock(&pool->lock);
 	}
 	at_store(&stock->count, count);
+	return count;
 }
 
-/* The uppermost frame, still FRAME_STOCK; NULL: the stock is empty. */
-static struct frame *pop(struct stock *stock)
+/* The uppermost of `count` frames, still FRAME_STOCK. */
+static struct frame *pop(struct stock *stock, uint32_t count)
 {
-	uint32_t count = at_load(&stock->count);
-
-	if (unlikely(count == 0))
-		return NULL;
 	at_store(&stock->count, count - 1);
 	return stock->frames[count - 1];
 }
 
-static struct frame *pop_zeroed(struct stock *stock)
+static struct frame *pop_zeroed(struct stock *stock, uint32_t count)
 {
-	uint32_t count = at_load(&stock->zeroed);
-
-	if (count == 0)
-		return NULL;
 	at_store(&stock->zeroed, count - 1);
 	return stock->zeroed_frames[count - 1];
 }
 
-static struct frame *pop_or_refill(struct stock *stock)
+/* How many frames the stock has, after a refill if need be. */
+static uint32_t stocked(struct stock *stock)
 {
-	struct frame *frame = pop(stock);
+	uint32_t count = at_load(&stock->count);
 
-	if (unlikely(frame == NULL)) {
-		refill(stock);
-		frame = pop(stock);
-	}
-	return frame;
+	return likely(count != 0) ? count : refill(stock);
 }
 
 static struct frame *hand_out(struct frame *frame)
@@ -143,13 +150,16 @@ static struct frame *take_block(const struct stock *stock, unsigned order)
 static __attribute__((noinline)) struct frame *take_slowly(struct stock *stock, unsigned order)
 {
 	struct frame *frame;
+	uint32_t count;
 
 	if (order > FRAME_MAX_ORDER)
 		return NULL;
 	if (order == 0) {
-		frame = pop_or_refill(stock);
-		if (frame == NULL)
-			frame = pop_zeroed(stock);
+		count = stocked(stock);
+		if (count != 0)
+			return hand_out(pop(stock, count));
+		count = at_load(&stock->zeroed);
+		frame = count != 0 ? pop_zeroed(stock, count) : NULL;
 	} else {
 		frame = take_block(stock, order);
 		if (frame == NULL) {
@@ -164,9 +174,11 @@ static __attribute__((noinline)) struct frame *take_slowly(struct stock *stock, 
 struct frame *frame_take(unsigned order)
 {
 	struct stock *stock = own_stock();
-	struct frame *frame = likely(order == 0) ? pop(stock) : NULL;
+	uint32_t count = at_load(&stock->count);
 
-	return likely(frame != NULL) ? hand_out(frame) : take_slowly(stock, order);
+	if (likely(order == 0 && count != 0))
+		return hand_out(pop(stock, count));
+	return take_slowly(stock, order);
 }
 
 struct frame *frame_alloc(unsigned order)
@@ -176,21 +188,25 @@ struct frame *frame_alloc(unsigned order)
 
 struct frame *frame_alloc_zeroed(bool *was_ready)
 {
-	struct frame *frame = NULL;
-	bool ready = false;
+	struct stock *stock = own_stock();
+	struct frame *frame;
+	uint32_t count;
 
-	if (!inject_fails()) {
-		frame = pop_zeroed(own_stock());
-		ready = frame != NULL;
-		if (!ready)
-			frame = pop_or_refill(own_stock());
-	}
 	if (was_ready != NULL)
-		*was_ready = ready;
-	if (unlikely(frame == NULL))
+		*was_ready = false;
+	if (inject_fails())
 		return NULL;
-	if (!ready)
-		port_clear_page(frame_bytes(frame));
+	count = at_load(&stock->zeroed);
+	if (count != 0) {
+		if (was_ready != NULL)
+			*was_ready = true;
+		return hand_out(pop_zeroed(stock, count));
+	}
+	count = stocked(stock);
+	if (unlikely(count == 0))
+		return NULL;
+	frame = pop(stock, count);
+	port_clear_page(frame_bytes(frame));
 	return hand_out(frame);
 }
 
@@ -238,7 +254,8 @@ static __attribute__((noinline)) void give_slowly(struct stock *stock, struct fr
 	spin_unlock(&pool->lock);
 }
 
-void frame_put(struct frame *frame)
+/* Returns whether it was the last reference. */
+static inline bool put_reference(struct frame *frame)
 {
 	/*
 	 * Release: what was done under this reference; acquire, by the last: what was done under
@@ -246,17 +263,64 @@ void frame_put(struct frame *frame)
 	 */
 	uint32_t refs = at_sub(&frame->refs, 1u);
 
-	struct stock *stock;
-
 	require(refs != 0);
-	if (refs != 1)
-		return;
-	stock = own_stock();
+	return refs == 1;
+}
+
+/* Nobody holds the frame. */
+static inline void give(struct stock *stock, struct frame *frame)
+{
 	if (unlikely(frame->order != 0 || frame->node != stock->node ||
 		     at_load(&stock->count) == STOCK_SIZE))
 		give_slowly(stock, frame);
 	else
 		push(stock, frame);
+}
+
+void frame_put(struct frame *frame)
+{
+	if (put_reference(frame))
+		give(own_stock(), frame);
+}
+
+void frame_put_all(const uint32_t *frames, size_t count)
+{
+	struct stock *stock = own_stock();
+
+	for (size_t i = 0; i < count; i++) {
+		struct frame *frame = frame_table + frames[i];
+
+		if (put_reference(frame))
+			give(stock, frame);
+	}
+}
+
+/* For debug builds. */
+__attribute__((unused)) static bool is_zero(const struct frame *frame)
+{
+	const uint64_t *words = frame_bytes(frame);
+	uint64_t any = 0;
+
+	for (size_t i = 0; i < PAGE_SIZE / sizeof(*words); i++)
+		any |= words[i];
+	return any == 0;
+}
+
+void frame_put_zeroed(struct frame *frame)
+{
+	struct stock *stock = own_stock();
+	uint32_t count = at_load(&stock->zeroed);
+
+	if (!put_reference(frame))
+		return;
+	assert_debug(is_zero(frame));
+	if (count == STOCK_SIZE || frame->node != stock->node) {
+		give(stock, frame);
+		return;
+	}
+	frame->kind = FRAME_STOCK;
+	stock->zeroed_frames[count] = frame;
+	at_store(&stock->zeroed, count + 1);
 }
 
 unsigned frame_idle(unsigned count)
@@ -265,14 +329,12 @@ unsigned frame_idle(unsigned count)
 	unsigned done = 0;
 
 	while (done < count) {
-		uint32_t zeroed = at_load(&stock->zeroed);
+		uint32_t zeroed = at_load(&stock->zeroed), left = stocked(stock);
 		struct frame *frame;
 
-		if (zeroed == STOCK_SIZE)
+		if (zeroed == STOCK_SIZE || left == 0)
 			break;
-		frame = pop_or_refill(stock);
-		if (frame == NULL)
-			break;
+		frame = pop(stock, left);
 		port_clear_page(frame_bytes(frame));
 		stock->zeroed_frames[zeroed] = frame;
 		at_store(&stock->zeroed, zeroed + 1);

@@ -17,30 +17,31 @@
 
 /* Advice that is remembered: which flags it clears and which it sets. */
 static const struct remembered {
-	int advice;
 	uint32_t clear, set;
 } remembered[] = {
-	{ QUIRE_MADV_NORMAL, VMA_RANDOM | VMA_SEQUENTIAL, 0 },
-	{ QUIRE_MADV_RANDOM, VMA_SEQUENTIAL, VMA_RANDOM },
-	{ QUIRE_MADV_SEQUENTIAL, VMA_RANDOM, VMA_SEQUENTIAL },
-	{ QUIRE_MADV_DONTFORK, 0, VMA_DONTFORK },
-	{ QUIRE_MADV_DOFORK, VMA_DONTFORK, 0 },
-	{ QUIRE_MADV_MERGEABLE, 0, VMA_MERGEABLE },
-	{ QUIRE_MADV_UNMERGEABLE, VMA_MERGEABLE, 0 },
-	{ QUIRE_MADV_HUGEPAGE, VMA_NOHUGEPAGE, VMA_HUGEPAGE },
-	{ QUIRE_MADV_NOHUGEPAGE, VMA_HUGEPAGE, VMA_NOHUGEPAGE },
-	{ QUIRE_MADV_DONTDUMP, 0, VMA_DONTDUMP },
-	{ QUIRE_MADV_DODUMP, VMA_DONTDUMP, 0 },
-	{ QUIRE_MADV_WIPEONFORK, 0, VMA_WIPEONFORK },
-	{ QUIRE_MADV_KEEPONFORK, VMA_WIPEONFORK, 0 },
+	[QUIRE_MADV_NORMAL] = { VMA_RANDOM | VMA_SEQUENTIAL, 0 },
+	[QUIRE_MADV_RANDOM] = { VMA_SEQUENTIAL, VMA_RANDOM },
+	[QUIRE_MADV_SEQUENTIAL] = { VMA_RANDOM, VMA_SEQUENTIAL },
+	[QUIRE_MADV_DONTFORK] = { 0, VMA_DONTFORK },
+	[QUIRE_MADV_DOFORK] = { VMA_DONTFORK, 0 },
+	[QUIRE_MADV_MERGEABLE] = { 0, VMA_MERGEABLE },
+	[QUIRE_MADV_UNMERGEABLE] = { VMA_MERGEABLE, 0 },
+	[QUIRE_MADV_HUGEPAGE] = { VMA_NOHUGEPAGE, VMA_HUGEPAGE },
+	[QUIRE_MADV_NOHUGEPAGE] = { VMA_HUGEPAGE, VMA_NOHUGEPAGE },
+	[QUIRE_MADV_DONTDUMP] = { 0, VMA_DONTDUMP },
+	[QUIRE_MADV_DODUMP] = { VMA_DONTDUMP, 0 },
+	[QUIRE_MADV_WIPEONFORK] = { 0, VMA_WIPEONFORK },
+	[QUIRE_MADV_KEEPONFORK] = { VMA_WIPEONFORK, 0 },
 };
 
 static const struct remembered *find_remembered(int advice)
 {
-	for (size_t i = 0; i < sizeof(remembered) / sizeof(remembered[0]); i++)
-		if (remembered[i].advice == advice)
-			return &remembered[i];
-	return NULL;
+	const struct remembered *r;
+
+	if (advice < 0 || (size_t)advice >= sizeof(remembered) / sizeof(remembered[0]))
+		return NULL;
+	r = &remembered[advice];
+	return r->clear || r->set ? r : NULL;
 }
 
 static bool zaps(int advice)

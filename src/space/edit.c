@@ -99,42 +99,12 @@ static void write_lock(struct vma *vma)
 static void retire(struct vma *vma)
 {
 	/*
-	 * Release: pairs with the acquire loads of mapping_holds and look_up. The tree without the
-	 * VMA is published already.
+	 * Release: pairs with the acquire loads of fault_mapping_holds and look_up. The tree
+	 * without the VMA is published already.
 	 */
 	at_store_release(&vma->seq, VMA_RETIRED);
 	/* Its lock is a full barrier, after which the caller's sweep looks for tables (Q3). */
 	grace_defer(&vma->deferred, free_retired);
-}
-
-static bool is_data(uint32_t flags)
-{
-	return (flags & (VMA_WRITE | VMA_SHARED | VMA_GROWSDOWN)) == VMA_WRITE;
-}
-
-void space_account(struct quire_mm *mm, const struct vma *vma, int sign)
-{
-	uint64_t pages = vma_pages(vma) * (uint64_t)(int64_t)sign;
-
-	mm->vmas += (uint64_t)(int64_t)sign;
-	mm->mapped += pages;
-	if (vma->flags & VMA_LOCKED)
-		mm->locked += pages;
-	if (is_data(vma->flags))
-		mm->data += pages;
-}
-
-void space_account_mapping(struct quire_mm *mm, const struct vma *vma, int sign)
-{
-	struct mapping *mapping = vma->mapping;
-
-	if (!mapping)
-		return;
-	mapping->vmas += (uint64_t)(int64_t)sign;
-	if (mapping->vmas == 0) {
-		mapping->deferred.next = mm->gone;
-		mm->gone = &mapping->deferred;
-	}
 }
 
 /* One edit: the window [low, high) of old VMAs and what comes in their place. */
@@ -229,6 +199,7 @@ static void plan(const struct tree *tree, struct edit *edit, uint64_t start, uin
 static void look_at_window(const struct tree *tree, struct edit *edit)
 {
 	edit->first = tree_next(tree, edit->low);
+	edit->replaced = 0;
 	for_each_vma_from(vma, edit->first, tree, edit->high)
 		edit->replaced++;
 }
@@ -240,22 +211,67 @@ static void drop(struct edit *edit)
 		vma_free(edit->added[--edit->count]);
 }
 
-/* Have everything for an edit of the version `tree`. An error: nothing is left over. */
-static int prepare(const struct tree *tree, struct edit *edit, uint64_t start, uint64_t end,
-		   const struct vma_attributes *as)
+/* Have the VMAs for an edit of the version `tree`. An error: nothing is left over. */
+static int prepare_vmas(const struct tree *tree, struct edit *edit, uint64_t start, uint64_t end,
+			const struct vma_attributes *as)
 {
 	edit->count = 0;
 	edit->error = 0;
-	edit->replaced = 0;
 	edit->tree = (struct tree_edit){ NULL, NULL, NULL };
 	plan(tree, edit, start, end, as);
 	look_at_window(tree, edit);
-	if (!edit->error &&
-	    !tree_prepare(tree, &edit->tree, edit->low, edit->high, edit->added, edit->count))
-		edit->error = -QUIRE_ENOMEM;
-	if (edit->error)
+	if (unlikely(edit->error))
 		drop(edit);
 	return edit->error;
+}
+
+/* And the nodes, as well. */
+static int prepare_tree(const struct tree *tree, struct edit *edit)
+{
+	if (likely(tree_prepare(tree, &edit->tree, edit->low, edit->high, edit->added,
+				edit->count)))
+		return 0;
+	drop(edit);
+	return -QUIRE_ENOMEM;
+}
+
+static int prepare(const struct tree *tree, struct edit *edit, uint64_t start, uint64_t end,
+		   const struct vma_attributes *as)
+{
+	int error = prepare_vmas(tree, edit, start, end, as);
+
+	return error ? error : prepare_tree(tree, edit);
+}
+
+/* Is it one VMA in place of another with the same bounds? */
+static bool is_swap(const struct edit *edit)
+{
+	return edit->count == 1 && edit->replaced == 1 &&
+	       edit->first->start == edit->added[0]->start &&
+	       edit->first->end == edit->added[0]->end;
+}
+
+static void come(struct quire_mm *mm, const struct vma *vma)
+{
+	space_account(mm, vma, 1);
+	space_account_mapping(mm, vma, 1);
+}
+
+/* => the tree without it is published */
+static void go(struct quire_mm *mm, struct vma *vma)
+{
+	space_account(mm, vma, -1);
+	space_account_mapping(mm, vma, -1);
+	retire(vma);
+}
+
+static void swap(struct quire_mm *mm, struct vma *old, struct vma *vma)
+{
+	if (mm->mode == QUIRE_VMA_LOCK)
+		write_lock(old);
+	tree_swap(&mm->tree, vma);
+	come(mm, vma);
+	go(mm, old);
 }
 
 static void commit(struct quire_mm *mm, struct edit *edit)
@@ -266,15 +282,10 @@ static void commit(struct quire_mm *mm, struct edit *edit)
 		for_each_vma(vma, &old, edit->low, edit->high)
 			write_lock(vma);
 	tree_commit(&mm->tree, &edit->tree);
-	for (unsigned i = 0; i < edit->count; i++) {
-		space_account(mm, edit->added[i], 1);
-		space_account_mapping(mm, edit->added[i], 1);
-	}
-	for_each_vma_from(vma, edit->first, &old, edit->high) {
-		space_account(mm, vma, -1);
-		space_account_mapping(mm, vma, -1);
-		retire(vma);
-	}
+	for (unsigned i = 0; i < edit->count; i++)
+		come(mm, edit->added[i]);
+	for_each_vma_from(vma, edit->first, &old, edit->high)
+		go(mm, vma);
 }
 
 /* The limit on the number of VMAs: it may be exceeded, but not by an edit that adds some. */
@@ -290,7 +301,14 @@ int space_replace(struct quire_mm *mm, uint64_t start, uint64_t end,
 	int error;
 
 	assert_held(&mm->tree_lock);
-	error = prepare(&mm->tree, &edit, start, end, as);
+	error = prepare_vmas(&mm->tree, &edit, start, end, as);
+	if (error)
+		return error;
+	if (is_swap(&edit)) {
+		swap(mm, edit.first, edit.added[0]);
+		return 0;
+	}
+	error = prepare_tree(&mm->tree, &edit);
 	if (error)
 		return error;
 	if (too_many(mm, edit.count, edit.replaced)) {
@@ -363,37 +381,4 @@ bool space_occupied(const struct quire_mm *mm, uint64_t start, uint64_t end)
 	const struct vma *vma = tree_next(&mm->tree, start);
 
 	return vma && vma->start < end;
-}
-
-int space_may_map(const struct quire_mm *mm, uint64_t pages, uint32_t flags, uint64_t less)
-{
-	if (pages <= less)
-		return 0;
-	pages -= less;
-	if (mm->mapped + pages > mm->limits.address_space >> PAGE_SHIFT)
-		return -QUIRE_ENOMEM;
-	return is_data(flags) ? space_may_write(mm, pages) : 0;
-}
-
-int space_may_write(const struct quire_mm *mm, uint64_t pages)
-{
-	return mm->data + pages > mm->limits.data >> PAGE_SHIFT ? -QUIRE_ENOMEM : 0;
-}
-
-uint64_t space_mapped(const struct quire_mm *mm, uint64_t start, uint64_t end, uint32_t flags)
-{
-	uint64_t pages = 0;
-
-	for_each_vma(vma, &mm->tree, start, end) {
-		struct span part = vma_part(vma, start, end);
-
-		if ((vma->flags & flags) == flags)
-			pages += (part.end - part.start) >> PAGE_SHIFT;
-	}
-	return pages;
-}
-
-bool space_may_lock(const struct quire_mm *mm, uint64_t pages)
-{
-	return mm->locked + pages <= mm->limits.locked >> PAGE_SHIFT;
 }

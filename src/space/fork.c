@@ -24,8 +24,6 @@
  */
 #include "space/sweep.h"
 
-#include "frame/rmap.h"
-
 /* --- the layout --- */
 
 static void free_copies(struct deferred *first)
@@ -131,31 +129,25 @@ static int copy_layout(struct quire_mm *parent, struct quire_mm *child)
 
 /* --- the pages --- */
 
-/* Does the child get a copy of the entry? Of objects it has faults of its own. => leaf locked */
-static bool inherits(pte entry)
+/*
+ * The same frame for both, writable for neither. What the child's entry is to be is in *entry.
+ * => both leaves locked. False: no memory
+ */
+static ALWAYS_INLINE bool share(struct sweep *s, struct quire_mm *child, struct frame *frame,
+				uint64_t address, slot *at, pte *entry)
 {
-	return !pte_is_special(entry) && frame_of(pte_pfn(entry))->kind != FRAME_OBJECT;
-}
-
-/* The same frame for both, writable for neither. => both leaves locked. False: no memory */
-static bool share(struct sweep *s, struct quire_mm *child, slot *at, pte *entry)
-{
-	struct frame *frame = frame_of(pte_pfn(*entry));
-	struct rmap *rmap;
+	struct rmap *rmap = rmap_alloc();
 	pte shared;
 
-	if (frame == frame_zero)
-		return true;
-	rmap = rmap_alloc();
-	if (!rmap)
+	if (unlikely(!rmap))
 		return false;
 	/* By exchange: the CPU's walker may set a mark in between (Q13). */
 	do {
 		shared = pte_change(*entry, pte_rights(*entry) & ~RIGHT_WRITE, pte_key(*entry));
 	} while (shared != *entry && !at_cas(at, entry, shared));
 	*entry = shared;
-	rmap_add(frame, &child->tables, s->address, rmap);
-	gather_flush(&s->gather, s->address, PAGE_SIZE);
+	rmap_add(frame, &child->tables, address, rmap);
+	gather_flush(&s->gather, address, PAGE_SIZE);
 	s->unmapped--; /* one more in the child */
 	return true;
 }
@@ -163,29 +155,36 @@ static bool share(struct sweep *s, struct quire_mm *child, slot *at, pte *entry)
 /* => both leaves locked. False: no memory */
 static bool copy_entries(struct sweep *s, struct quire_mm *child, struct frame *to)
 {
-	slot *source = frame_bytes(s->leaf), *target = frame_bytes(to);
-	uint64_t end = sweep_leaf_end(s), next;
+	uint64_t address = s->address, end = sweep_leaf_end(s);
+	slot *source = table_slot(s->leaf, address), *targets = frame_bytes(to);
+	bool copied = true;
 
-	for (; s->address < end; s->address = next) {
-		unsigned i = table_index(s->address, 0);
-		pte entry = at_load(&source[i]);
+	for (; address < end; address += PAGE_SIZE, source++) {
+		pte entry = at_load(source);
+		struct frame *frame;
 
-		next = s->address + PAGE_SIZE;
 		if (entry == PTE_NONE) {
-			next = table_skip_empty(s->leaf, s->address, end);
+			sweep_skip(s, end, &address, &source);
 			continue;
 		}
 		s->busy = pte_is_busy(entry);
 		if (unlikely(s->busy))
-			return true;
-		if (!inherits(entry))
+			break;
+		/* Of objects the child has faults of its own. */
+		if (pte_is_special(entry))
 			continue;
-		if (!share(s, child, &source[i], &entry))
-			return false;
-		at_store_release(&target[i], entry); /* pairs with walkers' acquire loads */
+		frame = frame_of(pte_pfn(entry));
+		if (frame->kind == FRAME_OBJECT)
+			continue;
+		copied = frame == frame_zero || share(s, child, frame, address, source, &entry);
+		if (unlikely(!copied))
+			break;
+		/* Release: pairs with walkers' acquire loads. */
+		at_store_release(&targets[table_index(address, 0)], entry);
 		to->u.table.used++;
 	}
-	return true;
+	s->address = address;
+	return copied;
 }
 
 /* => in a section; s->leaf is where the walk came to. False: no memory */

@@ -30,7 +30,7 @@ static const struct vma *first_vma(const struct tree_node *node, unsigned i)
 		node = node->child[i].to.node;
 		i = 0;
 	}
-	return node->child[i].to.vma;
+	return node_vma(node, i);
 }
 
 /* The address in the hole [from, to). On top of it lies child i of node, if any. */

@@ -13,8 +13,6 @@
  */
 #include "space/sweep.h"
 
-#include "frame/rmap.h"
-
 enum pass { PASS_HOLD, PASS_MOVE, PASS_LET_GO };
 
 /* How far both addresses stay in their leaves. */

@@ -111,7 +111,7 @@ static void sweep_entry(struct reverse *r, slot *at, pte entry)
 	} else if (r->kind != SWEEP_ALL || !shows_copy(r, entry)) {
 		return;
 	}
-	sweep_zap(&r->sweep, at, entry);
+	sweep_zap(&r->sweep, r->sweep.address, at, entry);
 	r->changed++;
 }
 
@@ -123,7 +123,7 @@ static void sweep_leaf(struct reverse *r)
 
 	if (s->leaf->u.table.used == 0)
 		s->address = end;
-	for (; s->address < end && s->room; s->address += PAGE_SIZE, at++) {
+	for (; s->address < end && gather_left(&s->gather); s->address += PAGE_SIZE, at++) {
 		pte entry = at_load(at);
 
 		s->busy = pte_is_busy(entry);

@@ -14,8 +14,6 @@
  */
 #include "space/sweep.h"
 
-#include "frame/rmap.h"
-
 void sweep_begin(struct sweep *s, struct quire_mm *mm, uint64_t start, uint64_t end)
 {
 	gather_init(&s->gather, &mm->tables);
@@ -33,7 +31,7 @@ bool sweep_next_leaf(struct sweep *s)
 		if (s->busy)
 			port_pause(s->turn++);
 		s->busy = false;
-		s->room = gather_room(&s->gather);
+		gather_room(&s->gather);
 		section_enter();
 		s->leaf = table_next_leaf(&s->mm->tables, &s->address, s->end);
 		if (!s->leaf)
@@ -67,56 +65,25 @@ void sweep_finish(struct sweep *s, uint64_t start, uint64_t end)
 	gather_finish(&s->gather);
 }
 
-static inline void zap(struct sweep *s, slot *at, pte entry)
-{
-	struct frame *frame;
-
-	at_xchg(at, PTE_NONE);
-	s->leaf->u.table.used--;
-	gather_flush(&s->gather, s->address, PAGE_SIZE);
-	if (pte_is_special(entry))
-		return; /* H57: it has no descriptor */
-	frame = frame_of(pte_pfn(entry));
-	if (frame == frame_zero)
-		return;
-	if (frame->kind == FRAME_OBJECT) {
-		s->objects++;
-	} else {
-		rmap_remove(frame, &s->mm->tables, s->address);
-		s->unmapped++;
-	}
-	gather_frame(&s->gather, frame);
-	s->room--;
-}
-
-void sweep_zap(struct sweep *s, slot *at, pte entry)
-{
-	zap(s, at, entry);
-}
-
 static void zap_leaf(struct sweep *s)
 {
-	uint64_t end = sweep_leaf_end(s);
-	slot *slots = frame_bytes(s->leaf);
+	uint64_t address = s->address, end = sweep_leaf_end(s);
+	slot *at = table_slot(s->leaf, address);
 
-	while (s->address < end && s->room) {
-		slot *at = &slots[table_index(s->address, 0)];
+	for (; address < end && gather_left(&s->gather); address += PAGE_SIZE, at++) {
 		pte entry = at_load(at);
 
 		if (entry == PTE_NONE) {
-			/* An empty leaf has nothing to be looked through. */
-			s->address = s->leaf->u.table.used
-					     ? table_skip_empty(s->leaf, s->address, end)
-					     : end;
+			sweep_skip(s, end, &address, &at);
 			continue;
 		}
 		if (unlikely(pte_is_busy(entry))) {
 			s->busy = true;
-			return;
+			break;
 		}
-		zap(s, at, entry);
-		s->address += PAGE_SIZE;
+		sweep_zap(s, address, at, entry);
 	}
+	s->address = address;
 }
 
 void sweep_free_span(struct quire_mm *mm, uint64_t start, uint64_t end, uint64_t *floor,
@@ -178,9 +145,9 @@ void space_zap_all(struct quire_mm *mm)
 }
 
 /* Fewer rights, or another key, for one entry; never more rights: those come with faults. */
-static void narrow(struct sweep *s, slot *at, pte entry)
+static ALWAYS_INLINE void narrow(struct sweep *s, uint64_t address, slot *at, pte entry)
 {
-	unsigned rights = pte_rights(entry) & vma_flags_rights(s->flags);
+	unsigned rights = pte_rights(entry) & s->rights;
 	pte new;
 
 	if (rights == pte_rights(entry) && pte_key(entry) == s->key)
@@ -189,7 +156,28 @@ static void narrow(struct sweep *s, slot *at, pte entry)
 	do {
 		new = pte_change(entry, rights, s->key);
 	} while (!at_cas(at, &entry, new));
-	gather_flush(&s->gather, s->address, PAGE_SIZE);
+	gather_flush(&s->gather, address, PAGE_SIZE);
+}
+
+static void narrow_leaf(struct sweep *s)
+{
+	uint64_t address = s->address, end = sweep_leaf_end(s);
+	slot *at = table_slot(s->leaf, address);
+
+	for (; address < end; address += PAGE_SIZE, at++) {
+		pte entry = at_load(at);
+
+		if (entry == PTE_NONE) {
+			sweep_skip(s, end, &address, &at);
+			continue;
+		}
+		if (unlikely(pte_is_busy(entry))) {
+			s->busy = true;
+			break;
+		}
+		narrow(s, address, at, entry);
+	}
+	s->address = address;
 }
 
 void space_narrow(struct quire_mm *mm, uint64_t start, uint64_t end, uint32_t flags, uint32_t key)
@@ -197,22 +185,10 @@ void space_narrow(struct quire_mm *mm, uint64_t start, uint64_t end, uint32_t fl
 	struct sweep s;
 
 	sweep_begin(&s, mm, start, end);
-	s.flags = flags;
+	s.rights = vma_flags_rights(flags);
 	s.key = key;
 	while (sweep_next_leaf(&s)) {
-		uint64_t limit = sweep_leaf_end(&s);
-		slot *at = table_slot(s.leaf, s.address);
-
-		for (; s.address < limit && !s.busy; at++) {
-			pte entry = at_load(at);
-
-			s.busy = pte_is_busy(entry);
-			if (s.busy)
-				break;
-			if (entry != PTE_NONE)
-				narrow(&s, at, entry);
-			s.address += PAGE_SIZE;
-		}
+		narrow_leaf(&s);
 		sweep_end_leaf(&s);
 	}
 	gather_finish(&s.gather);

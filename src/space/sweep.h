@@ -3,6 +3,7 @@
 #ifndef QUIRE_SPACE_SWEEP_H
 #define QUIRE_SPACE_SWEEP_H
 
+#include "frame/rmap.h"
 #include "space/space.h"
 
 struct sweep {
@@ -10,12 +11,11 @@ struct sweep {
 	struct gather gather;
 	struct frame *leaf;
 	uint64_t address, end;
-	unsigned room; /* frames that may still be gathered under this lock */
 	unsigned turn;
-	bool busy;	     /* the entry at `address` is in transition: pause, come again */
-	uint32_t flags, key; /* of space_narrow */
-	int64_t unmapped;    /* anonymous pages */
-	int64_t objects;     /* pages of objects */
+	bool busy;	      /* the entry at `address` is in transition: pause, come again */
+	unsigned rights, key; /* of space_narrow */
+	int64_t unmapped;     /* anonymous pages */
+	int64_t objects;      /* pages of objects */
 };
 
 /* Where the leaf that the sweep is at, or the sweep itself, ends. */
@@ -38,8 +38,40 @@ void sweep_end_leaf(struct sweep *);
  * have taken an entry and not have flushed yet: it is counted in `sweeps` until it has.
  */
 void sweep_finish(struct sweep *, uint64_t start, uint64_t end);
-/* Take the entry at s->address away. => leaf locked, room */
-void sweep_zap(struct sweep *, slot *at, pte entry);
+/*
+ * The entry at *address is empty: to the last before one that is not, so that the loop's next step
+ * leads there, or to `end`. => leaf locked
+ */
+static inline void sweep_skip(const struct sweep *s, uint64_t end, uint64_t *address, slot **at)
+{
+	const struct frame *leaf = s->leaf;
+	uint64_t next = leaf->u.table.used ? table_skip_empty(leaf, *address, end) : end;
+
+	*at += (next - *address) / PAGE_SIZE - 1;
+	*address = next - PAGE_SIZE;
+}
+
+/* Take the entry of the address away. => leaf locked, room */
+static ALWAYS_INLINE void sweep_zap(struct sweep *s, uint64_t address, slot *at, pte entry)
+{
+	struct frame *frame;
+
+	at_xchg(at, PTE_NONE);
+	s->leaf->u.table.used--;
+	gather_flush(&s->gather, address, PAGE_SIZE);
+	if (unlikely(pte_is_special(entry)))
+		return; /* H57: it has no descriptor */
+	frame = frame_of(pte_pfn(entry));
+	if (frame == frame_zero)
+		return;
+	if (frame->kind == FRAME_OBJECT) {
+		s->objects++;
+	} else {
+		rmap_remove(frame, &s->mm->tables, address);
+		s->unmapped++;
+	}
+	gather_frame(&s->gather, frame);
+}
 /*
  * Of a free range: the span around it in which nothing is mapped in the current layout; tables that
  * lie in it whole are needed by nobody.

@@ -35,15 +35,15 @@ static const struct tree_node *tree_root(const struct tree *tree)
 struct vma *tree_find(const struct tree *tree, uint64_t address)
 {
 	const struct tree_node *node = tree_root(tree);
-	const struct tree_child *child;
+	size_t i;
 
 	/* No VMA contains the last address, which is also what keys that are not in use say. */
 	if (!node || address < node->start[0] || address == UINT64_MAX)
 		return NULL;
 	for (unsigned level = node->level; level > 0; level--)
 		node = node->child[node_upto(node, address) - 1].to.node;
-	child = &node->child[node_upto(node, address) - 1];
-	return address < child->end ? child->to.vma : NULL;
+	i = node_upto(node, address) - 1;
+	return address < node->child[i].end ? node_vma(node, i) : NULL;
 }
 
 struct vma *tree_next(const struct tree *tree, uint64_t address)
@@ -59,7 +59,7 @@ struct vma *tree_next(const struct tree *tree, uint64_t address)
 		if (i > 0 && address < node->child[i - 1].end)
 			i--;
 		if (node->level == 0)
-			return node->child[i].to.vma;
+			return node_vma(node, i);
 		node = node->child[i].to.node;
 	}
 }
@@ -72,7 +72,7 @@ struct vma *tree_prev(const struct tree *tree, uint64_t address)
 		return NULL;
 	while (node->level > 0)
 		node = node->child[node_upto(node, address - 1) - 1].to.node;
-	return node->child[node_upto(node, address - 1) - 1].to.vma;
+	return node_vma(node, node_upto(node, address - 1) - 1);
 }
 
 struct tree_node *node_new(struct tree_node **made, unsigned level)
@@ -83,30 +83,10 @@ struct tree_node *node_new(struct tree_node **made, unsigned level)
 		return NULL;
 	node->count = 0;
 	node->level = level;
-	for (unsigned i = 0; i < NODE_MAX; i++) {
-		node->start[i] = UINT64_MAX;
-		node->child[i] = (struct tree_child){ 0 };
-		node->gap[i] = 0;
-	}
+	for (unsigned i = 0; i < NODE_MAX; i++)
+		node_clear(node, i);
 	node_chain(made, node);
 	return node;
-}
-
-void node_add(struct tree_node *node, const struct tree_item *item)
-{
-	unsigned i = node->count++;
-
-	assert_debug(i < NODE_MAX && item->start < item->end);
-	assert_debug(i == 0 || node->child[i - 1].end <= item->start);
-	node->start[i] = item->start;
-	node->child[i] = (struct tree_child){ item->end, item->to };
-	node->gap[i] = item->gap;
-}
-
-struct tree_item node_item(struct tree_node *node, unsigned i)
-{
-	return (struct tree_item){ node->start[i], node->child[i].end, node->gap[i],
-				   node->child[i].to };
 }
 
 struct tree_item node_summary(struct tree_node *node)
@@ -122,11 +102,6 @@ struct tree_item node_summary(struct tree_node *node)
 	return (struct tree_item){
 		node->start[0], node->child[node->count - 1].end, gap, { .node = node }
 	};
-}
-
-struct tree_item vma_item(struct vma *vma)
-{
-	return (struct tree_item){ vma->start, vma->end, 0, { .vma = vma } };
 }
 
 /* The right edge of a tree that is being built: one unfinished node on each level. */
@@ -215,7 +190,7 @@ struct check {
 static const char *check_leaf(struct check *check, const struct tree_node *node)
 {
 	for (unsigned i = 0; i < node->count; i++) {
-		const struct vma *vma = node->child[i].to.vma;
+		const struct vma *vma = node_vma(node, i);
 
 		if (vma->start != node->start[i] || vma->end != node->child[i].end)
 			return "tree: a leaf and its VMA disagree";

@@ -6,11 +6,12 @@
  *                     ╲
  *     version n+1:  root' ─► inner' ─► leaf' ─► vma'
  *
- * A reader loads the root once (acquire) and sees one whole version of the address space: nodes
- * never change after they are published. An edit copies the nodes on its path and shares all
- * others. It is prepared (all memory is had, nothing is changed), then committed by one release
- * store of the root; or dropped. The nodes that it replaced are freed after a grace period.
- * Look-ups are wait-free. There is one editor at a time (the space's tree lock).
+ * A reader loads the root once (acquire) and sees one whole version of the address space: the
+ * bounds in a node never change after it is published. An edit copies the nodes on its path and
+ * shares all others. (One VMA in place of another with the same bounds is put into the node that
+ * is there: tree_swap.) It is prepared (all memory is had, nothing is changed), then committed by
+ * one release store of the root; or dropped. The nodes that it replaced are freed after a grace
+ * period. Look-ups are wait-free. There is one editor at a time (the space's tree lock).
  */
 #ifndef QUIRE_SPACE_TREE_H
 #define QUIRE_SPACE_TREE_H
@@ -23,7 +24,7 @@ struct tree {
 	struct tree_node *_Atomic root; /* NULL: empty */
 };
 
-extern struct slab tree_slab;
+extern HIDDEN struct slab tree_slab;
 /* sizeof(struct tree_node), for slab_init. */
 uint32_t tree_node_size(void);
 
@@ -84,6 +85,12 @@ bool tree_prepare(const struct tree *, struct tree_edit *, uint64_t low, uint64_
  */
 void tree_commit(struct tree *, struct tree_edit *);
 void tree_drop(struct tree_edit *);
+/*
+ * Publish a VMA in place of the one that has the same bounds, which is the caller's to retire: in
+ * the leaf that has it, since the tree's shape stays what it is.
+ * => tree lock held, no edit prepared
+ */
+void tree_swap(struct tree *, struct vma *);
 
 /*
  * Build a tree of `count` sorted VMAs that next(context) returns one after the other, for fork.

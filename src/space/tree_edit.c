@@ -22,6 +22,10 @@
  * more than half full become one. The edit ends on the level on which no node is left but the new
  * ones: if it is one, it is the root.
  *
+ * Most edits are small: the window lies in one leaf, which is neither full nor too empty
+ * afterwards. Then that leaf is copied with the change, and above it each node with one child in
+ * place of another.
+ *
  * At most 15 + 4 + 14 items remain on a level, so a level yields three new nodes at most. An edit
  * that adds or removes a few VMAs copies one or two nodes a level; one that removes many visits
  * what it removes, to free it.
@@ -165,39 +169,72 @@ static bool deal(struct rewrite *rw, unsigned level)
 	return true;
 }
 
-/*
- * The commonest edit by far: a VMA takes the place of one with the same bounds (mprotect, mlock,
- * advice). Nothing else that a node says changes.
- */
-static bool is_swap(const struct cursor *at, uint64_t low, uint64_t high, const struct vma *vma)
+/* Can the edit be made in one leaf, with no node merged or split? */
+static bool in_leaf(const struct rewrite *rw)
 {
-	const struct tree_node *leaf = at->levels ? at->node[0] : NULL;
-	unsigned i = leaf ? at->index[0] : 0;
+	const struct cursor *left = &rw->left, *right = &rw->right;
+	unsigned total;
 
-	return i > 0 && vma->start == low && vma->end == high && leaf->start[i - 1] == low &&
-	       leaf->child[i - 1].end == high;
+	if (left->levels == 0 || left->node[0] != right->node[0])
+		return false;
+	total = left->index[0] + rw->fresh_count + left->node[0]->count - right->index[0];
+	return total <= NODE_MAX && total >= (left->levels == 1 ? 1 : NODE_MIN);
 }
 
-/* The nodes of the path are copied, but for a link each. False: no memory. */
-static bool swap(struct tree_edit *edit, const struct cursor *at, struct vma *vma)
+/* A copy that takes the place of the node; NULL: no memory. */
+static struct tree_node *copy(struct rewrite *rw, struct tree_node *old)
 {
-	union tree_link link = { .vma = vma };
+	struct tree_node *node = slab_alloc(&tree_slab);
 
-	for (unsigned level = 0; level < at->levels; level++) {
-		struct tree_node *node = at->node[level], *copy = slab_alloc(&tree_slab);
+	if (!node)
+		return NULL;
+	*node = *old;
+	node_chain(&rw->edit->added, node);
+	old->next_replaced = rw->edit->replaced;
+	rw->edit->replaced = old;
+	return node;
+}
 
-		if (!copy) {
-			tree_drop(edit);
-			return false;
-		}
-		*copy = *node;
-		copy->child[level ? at->index[level] : at->index[0] - 1].to = link;
-		link.node = copy;
-		node_chain(&edit->added, copy);
-		node->next_replaced = edit->replaced;
-		edit->replaced = node;
+/* In a copy of a leaf: what is fresh in place of what the cursors enclose. */
+static void splice(const struct rewrite *rw, struct tree_node *node)
+{
+	struct tree_node *old = rw->left.node[0];
+	unsigned at = rw->left.index[0];
+
+	node->count = at;
+	for (unsigned i = 0; i < rw->fresh_count; i++)
+		node_add(node, &rw->fresh[i]);
+	at = rw->right.index[0];
+	if (node->count == at) {
+		node->count = old->count;
+		return;
 	}
-	edit->root = link.node;
+	for (; at < old->count; at++) {
+		struct tree_item item = node_item(old, at);
+
+		node_add(node, &item);
+	}
+	for (at = node->count; at < old->count; at++)
+		node_clear(node, at);
+}
+
+/* The leaf is copied with what is fresh in it, and the nodes above it as they are. */
+static bool prepare_leaf(struct rewrite *rw)
+{
+	struct tree_node *node = copy(rw, rw->left.node[0]);
+
+	if (!node)
+		return false;
+	splice(rw, node);
+	for (unsigned level = 1; level < rw->left.levels; level++) {
+		struct tree_item item = node_summary(node);
+
+		node = copy(rw, rw->left.node[level]);
+		if (!node)
+			return false;
+		node_set(node, rw->left.index[level], &item);
+	}
+	rw->edit->root = node;
 	return true;
 }
 
@@ -211,17 +248,18 @@ bool tree_prepare(const struct tree *tree, struct tree_edit *edit, uint64_t low,
 	require(low <= high && count <= TREE_EDIT_MAX);
 	*edit = (struct tree_edit){ NULL, NULL, NULL };
 	rw.edit = edit;
-	if (count == 1) {
-		locate(&rw.left, root, low + 1);
-		if (is_swap(&rw.left, low, high, added[0]))
-			return swap(edit, &rw.left, added[0]);
-	}
 	locate(&rw.left, root, low);
 	locate(&rw.right, root, high);
 	rw.fresh_count = count;
 	for (unsigned i = 0; i < count; i++)
 		rw.fresh[i] = vma_item(added[i]);
 
+	if (likely(in_leaf(&rw))) {
+		if (likely(prepare_leaf(&rw)))
+			return true;
+		tree_drop(edit);
+		return false;
+	}
 	for (unsigned level = 0;; level++) {
 		gather(&rw, level);
 		replace(&rw, level);
@@ -259,6 +297,16 @@ void tree_commit(struct tree *tree, struct tree_edit *edit)
 		grace_defer(&node->deferred, free_node);
 	}
 	edit->added = edit->replaced = NULL;
+}
+
+void tree_swap(struct tree *tree, struct vma *vma)
+{
+	struct tree_node *node = at_load(&tree->root);
+
+	while (node->level > 0)
+		node = node->child[node_upto(node, vma->start) - 1].to.node;
+	/* Release: pairs with node_vma. Who finds the VMA sees what it says. */
+	at_store_release(&node->child[node_upto(node, vma->start) - 1].to.vma, vma);
 }
 
 void tree_drop(struct tree_edit *edit)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A node of the VMA tree: what tree.c, tree_edit.c and gap.c share. Nothing here changes after its
- * node is published, but for the chains, which no reader looks at.
+ * node is published, but for the chains, which no reader looks at, and the VMA of a child of a leaf
+ * (tree_swap): load it by node_vma.
  *
  *     line 0, 1   count, level, start[15]        a search reads these,
  *     line 2..5   (end, child)[15], deferred     then one of these,
@@ -20,8 +21,8 @@
 #define TREE_LEVELS 13 /* more VMAs than fit into 2^57 bytes */
 
 union tree_link {
-	struct tree_node *node; /* in a node of level > 0 */
-	struct vma *vma;	/* in a leaf */
+	struct tree_node *node;	 /* in a node of level > 0 */
+	struct vma *_Atomic vma; /* in a leaf */
 };
 
 struct tree_child {
@@ -53,6 +54,12 @@ static inline size_t node_upto(const struct tree_node *node, uint64_t address)
 	return count;
 }
 
+/* Of a leaf. Acquire: pairs with the release store of tree_swap. */
+static inline struct vma *node_vma(const struct tree_node *node, size_t i)
+{
+	return at_load_acquire(&node->child[i].to.vma);
+}
+
 /* The hole between a child and the one after it. */
 static inline uint64_t node_hole(const struct tree_node *node, unsigned i)
 {
@@ -65,14 +72,43 @@ struct tree_item {
 	union tree_link to;
 };
 
+static inline void node_set(struct tree_node *node, unsigned i, const struct tree_item *item)
+{
+	node->start[i] = item->start;
+	node->child[i] = (struct tree_child){ item->end, item->to };
+	node->gap[i] = item->gap;
+}
+
+static inline void node_clear(struct tree_node *node, unsigned i)
+{
+	node->start[i] = UINT64_MAX;
+	node->child[i] = (struct tree_child){ 0 };
+	node->gap[i] = 0;
+}
+
+/* => not full, not published */
+static inline void node_add(struct tree_node *node, const struct tree_item *item)
+{
+	assert_debug(node->count < NODE_MAX && item->start < item->end);
+	assert_debug(node->count == 0 || node->child[node->count - 1].end <= item->start);
+	node_set(node, node->count++, item);
+}
+
+static inline struct tree_item node_item(const struct tree_node *node, unsigned i)
+{
+	return (struct tree_item){ node->start[i], node->child[i].end, node->gap[i],
+				   node->child[i].to };
+}
+
+static inline struct tree_item vma_item(struct vma *vma)
+{
+	return (struct tree_item){ vma->start, vma->end, 0, { .vma = vma } };
+}
+
 /* Of a tree in the making: an empty node, chained to *made by node_chain; NULL: no memory. */
 struct tree_node *node_new(struct tree_node **made, unsigned level);
-/* => not full, not published */
-void node_add(struct tree_node *node, const struct tree_item *item);
-struct tree_item node_item(struct tree_node *node, unsigned i);
 /* What the parent of `node` keeps of it. */
 struct tree_item node_summary(struct tree_node *node);
-struct tree_item vma_item(struct vma *vma);
 
 static inline void node_chain(struct tree_node **chain, struct tree_node *node)
 {

@@ -54,7 +54,7 @@ _Static_assert(sizeof(struct vma) == CACHE_LINE, "a VMA is one cache line");
 
 #define VMA_WRITER 0x80000000u
 
-extern struct slab vma_slab;
+extern HIDDEN struct slab vma_slab;
 
 static inline uint64_t vma_pages(const struct vma *vma)
 {

@@ -62,8 +62,8 @@ struct grace_cpu {
 
 _Static_assert(sizeof(struct grace_cpu) == 128, "two cache lines a CPU");
 
-extern struct grace_cpu *grace_cpus;
-extern _Atomic uint64_t grace_gp;
+extern HIDDEN struct grace_cpu *grace_cpus;
+extern HIDDEN _Atomic uint64_t grace_gp;
 
 /*
  * Bytes that grace_init needs (aligned to 128), and the start. All CPUs begin offline. stall_ns 0:
@@ -99,7 +99,7 @@ static inline void section_leave(void)
 	struct grace_cpu *cpu = &grace_cpus[port_cpu()];
 
 	assert_debug(cpu->depth > 0);
-	if (--cpu->depth == 0)
+	if (likely(--cpu->depth == 0))
 		grace_quiescent(cpu);
 	port_unpin();
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What a sweep took away: see gather.h. */
+/* What a sweep took away: see gather.h. A batch frame holds 1,024 indices of 32 bits. */
 #include "table/gather.h"
+
+#define BATCH_FRAMES (PAGE_SIZE / sizeof(uint32_t))
 
 void gather_init(struct gather *g, struct tables *tables)
 {
@@ -8,49 +10,35 @@ void gather_init(struct gather *g, struct tables *tables)
 	g->start = UINT64_MAX;
 	g->end = 0;
 	g->unhooked = NULL;
-	g->count = 0;
+	g->next = g->small;
+	g->limit = g->small + GATHER_SMALL;
 	g->batches = NULL;
-	g->batch_count = 0;
 }
 
-unsigned gather_more_room(struct gather *g)
+unsigned gather_room(struct gather *g)
 {
 	struct frame *batch;
 
+	if (likely(g->next < g->limit))
+		return gather_left(g);
 	port_pin();
 	batch = frame_alloc(0);
 	port_unpin();
 	if (batch) {
 		batch->u.free.next = g->batches;
 		g->batches = batch;
-		g->batch_count = 0;
+		g->next = frame_bytes(batch);
+		g->limit = g->next + BATCH_FRAMES;
 	} else {
 		gather_finish(g);
 	}
 	return gather_left(g);
 }
 
-void gather_frame(struct gather *g, struct frame *frame)
-{
-	uint32_t index = (uint32_t)(frame - frame_table);
-
-	assert_debug(gather_left(g) > 0);
-	if (g->batches)
-		((uint32_t *)frame_bytes(g->batches))[g->batch_count++] = index;
-	else
-		g->small[g->count++] = index;
-}
-
-static void put_all(const uint32_t *frames, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		frame_put(frame_table + frames[i]);
-}
-
 void gather_finish(struct gather *g)
 {
 	struct frame *batch = g->batches;
-	size_t count = g->batch_count;
+	size_t count = (batch ? BATCH_FRAMES : GATHER_SMALL) - gather_left(g);
 
 	assert_none_held();
 	if (g->start < g->end || g->unhooked) {
@@ -61,14 +49,14 @@ void gather_finish(struct gather *g)
 	port_pin();
 	if (g->start < g->end || g->unhooked)
 		trace_count(&g->tables->trace[port_cpu()].counters[QUIRE_FLUSHES]);
-	put_all(g->small, g->count);
+	frame_put_all(g->small, batch ? GATHER_SMALL : count);
 	while (batch) {
 		struct frame *next = batch->u.free.next;
 
-		put_all(frame_bytes(batch), count);
+		frame_put_all(frame_bytes(batch), count);
 		frame_put(batch);
 		batch = next;
-		count = GATHER_BATCH;
+		count = BATCH_FRAMES;
 		/* A pinned CPU may answer no flush: not for longer than one batch. */
 		port_unpin();
 		port_pin();

@@ -12,39 +12,35 @@
 #include "table/table.h"
 
 #define GATHER_SMALL 32
-#define GATHER_BATCH 1024u /* indices of 32 bits in a frame */
 
 struct gather {
 	struct tables *tables;
 	uint64_t start, end;	/* what must be flushed; empty if start >= end */
 	struct frame *unhooked; /* tables */
-	uint32_t count;
-	uint32_t small[GATHER_SMALL]; /* frames, as indices into frame_table */
+	/* Where the next frame goes, and up to where there is room: in `small`, or in a batch. */
+	uint32_t *next, *limit;
 	struct frame *batches;	      /* frames full of such indices; the first is being filled */
-	uint32_t batch_count;
+	uint32_t small[GATHER_SMALL]; /* frames, as indices into frame_table */
 };
 
 void gather_init(struct gather *, struct tables *);
-
-static inline unsigned gather_left(const struct gather *g)
-{
-	return g->batches ? GATHER_BATCH - g->batch_count : GATHER_SMALL - g->count;
-}
-
-/* A batch frame, or what there is is flushed. => as gather_room */
-unsigned gather_more_room(struct gather *);
 /*
- * How many frames gather_frame can take now; never 0: makes room with a batch frame, or by flushing
- * early.
+ * How many frames gather_frame can take now, with what this makes; never 0: makes room with a batch
+ * frame, or by flushing early.
  * => no spin lock held, outside a section (it may flush)
  */
-static inline unsigned gather_room(struct gather *g)
+unsigned gather_room(struct gather *);
+/* The same, but without making any. */
+static inline unsigned gather_left(const struct gather *g)
 {
-	return likely(gather_left(g)) ? gather_left(g) : gather_more_room(g);
+	return (unsigned)(g->limit - g->next);
 }
-
 /* One reference to put after the flush. => room; leaf lock may be held. */
-void gather_frame(struct gather *, struct frame *);
+static inline void gather_frame(struct gather *g, struct frame *frame)
+{
+	assert_debug(g->next < g->limit);
+	*g->next++ = (uint32_t)(frame - frame_table);
+}
 /* An entry for [address, address + size) was replaced. */
 static inline void gather_flush(struct gather *g, uint64_t address, uint64_t size)
 {

@@ -32,7 +32,7 @@ struct frame *table_alloc(void)
 
 void table_free_unused(struct frame *table)
 {
-	frame_put(table);
+	frame_put_zeroed(table);
 }
 
 int tables_init(struct tables *tables, unsigned levels, struct trace_block *trace)
@@ -44,12 +44,12 @@ int tables_init(struct tables *tables, unsigned levels, struct trace_block *trac
 	tables->root = table_alloc();
 	if (!tables->root)
 		return -QUIRE_ENOMEM;
-	tables->root_pfn = frame_pfn(tables->root);
+	tables->top = pte_table(frame_pfn(tables->root));
 	tables->root->u.table.level = (uint8_t)(levels - 1);
 	tables->root->u.table.parent = NULL;
 	tables->root->u.table.tables = tables;
 	tables->root->u.table.base = 0;
-	error = port_space_init(&tables->port, tables->root_pfn, levels);
+	error = port_space_init(&tables->port, frame_pfn(tables->root), levels);
 	if (error)
 		frame_put(tables->root);
 	return error;
@@ -183,7 +183,8 @@ void table_unhook_empty(struct tables *tables, struct frame *table, uint64_t flo
 
 static void free_deferred(struct deferred *deferred)
 {
-	frame_put(container_of(deferred, struct frame, u.table.deferred));
+	/* It was unhooked because nothing was left in it. */
+	frame_put_zeroed(container_of(deferred, struct frame, u.table.deferred));
 }
 
 void table_defer(struct frame *unhooked)

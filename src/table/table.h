@@ -25,7 +25,7 @@
 
 struct tables {
 	struct frame *root;
-	uint64_t root_pfn; /* its number: walks begin there */
+	pte top; /* what leads to the root: an entry of no table */
 	unsigned levels;
 	struct trace_block *trace; /* the space's counters, one block for each CPU */
 	struct port_space port;
@@ -66,6 +66,12 @@ static inline slot *table_slot(const struct frame *table, uint64_t address)
 	return (slot *)frame_bytes(table) + table_index(address, table->u.table.level);
 }
 
+/* The same, of the table that an entry of its parent leads to. */
+static inline slot *table_entry(pte above, uint64_t address, unsigned level)
+{
+	return (slot *)port_frame(pte_pfn(above)) + table_index(address, level);
+}
+
 static inline enum lock_rank table_rank(unsigned level)
 {
 	return (enum lock_rank)(RANK_LEAF - (int)level);
@@ -102,11 +108,49 @@ enum walk_status {
 struct walk {
 	struct frame *table;
 	slot *slot; /* the entry for the address in table */
-	pte value;  /* what was read there (for WALK_LEAF: not read) */
 };
 
+/*
+ * One level down: what the entry for the address says in the table that *above leads to. If that is
+ * a table, *above leads there. (Nothing but an entry is carried along: the fewest instructions.)
+ */
+static ALWAYS_INLINE bool walk_down(pte *above, pte *entry, uint64_t address, unsigned level)
+{
+	/* Acquire: pairs with the release store of table_hook. */
+	*entry = at_load_acquire(table_entry(*above, address, level));
+	if (unlikely(!pte_is_table(*entry)))
+		return false;
+	*above = *entry;
+	return true;
+}
+
+/* Of an entry that is no table: each of the other forms that it can have. */
+static inline enum walk_status walk_end(pte entry)
+{
+	if (entry == PTE_NONE)
+		return WALK_MISSING;
+	return pte_is_busy(entry) ? WALK_BUSY : WALK_HUGE;
+}
+
 /* => in a section, in which the result stays usable. */
-enum walk_status table_walk(const struct tables *, uint64_t address, struct walk *);
+static ALWAYS_INLINE enum walk_status table_walk(const struct tables *tables, uint64_t address,
+						 struct walk *walk)
+{
+	pte above = tables->top, entry;
+	unsigned level = 0;
+
+	if (PORT_MAX_LEVELS == 5 && tables->levels == 5 && !walk_down(&above, &entry, address, 4))
+		level = 4;
+	else if (!walk_down(&above, &entry, address, 3))
+		level = 3;
+	else if (!walk_down(&above, &entry, address, 2))
+		level = 2;
+	else if (!walk_down(&above, &entry, address, 1))
+		level = 1;
+	walk->table = frame_of(pte_pfn(above));
+	walk->slot = table_entry(above, address, level);
+	return likely(level == 0) ? WALK_LEAF : walk_end(entry);
+}
 
 enum hook_status {
 	HOOK_DONE,

@@ -1,44 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Walks: from the root to a leaf without a lock, in a section.
+ * Walks: from the root to a leaf without a lock, in a section (table_walk, in table.h).
  *
  *     root ──► [ ] ──► [ ] ──► [leaf]
  *
  * Each arrow is an acquire load of an entry, which pairs with the release store of table_hook, so
  * that the child's entries and descriptor are seen.
- *
- * Each entry is looked at once, and every form that it can have is told apart at every level:
- * empty, a table, a huge page, in transition.
  */
 #include "table/table.h"
-
-enum walk_status table_walk(const struct tables *tables, uint64_t address, struct walk *walk)
-{
-	unsigned shift = PAGE_SHIFT + TABLE_BITS * tables->levels;
-	slot *slots = port_frame(tables->root_pfn);
-	pte entry = PTE_NONE, link = PTE_NONE; /* link: what has led to the table */
-	slot *at;
-
-	for (;;) {
-		shift -= TABLE_BITS;
-		at = slots + (address >> shift & (TABLE_ENTRIES - 1));
-		if (shift == PAGE_SHIFT)
-			break;
-		entry = at_load_acquire(at);
-		if (unlikely(!pte_is_table(entry)))
-			break;
-		link = entry;
-		slots = port_frame(pte_pfn(entry));
-	}
-	walk->table = likely(link != PTE_NONE) ? frame_of(pte_pfn(link)) : tables->root;
-	walk->slot = at;
-	walk->value = entry;
-	if (likely(shift == PAGE_SHIFT))
-		return WALK_LEAF;
-	if (entry == PTE_NONE)
-		return WALK_MISSING;
-	return pte_is_busy(entry) ? WALK_BUSY : WALK_HUGE;
-}
 
 uint64_t table_skip_empty(const struct frame *table, uint64_t address, uint64_t end)
 {
