@@ -136,7 +136,7 @@ __attribute__((noinline)) static void share(unsigned times)
 
 	rmap_first(frame, parent, 0);
 	for (unsigned i = 0; i < times; i++) {
-		rmap_add(frame, child, 0, rmap_alloc());
+		(void)rmap_add(frame, child, 0);
 		rmap_remove(frame, child, 0);
 		frame_put(frame);
 	}

@@ -142,7 +142,7 @@ _Noreturn void kernel_start(uint64_t start_info)
 
 	console_init();
 	/* From here on a panic can name its CPU. */
-	msr_write(0xc0000101, (uint64_t)&cpus[0]);
+	msr_write(MSR_GS_BASE, (uint64_t)&cpus[0]);
 	cpus[0].self = &cpus[0];
 	memory_map_init(start_info);
 	parse_options(memory_map_options());

@@ -24,6 +24,12 @@
 
 #include <quire/types.h>
 
+/* What uname(2) and /proc say. The release is of a Linux whose calls are as they are here. */
+#define SYSTEM_NAME "Linux"
+#define SYSTEM_NODE "quire"
+#define SYSTEM_RELEASE "6.1.0-quire"
+#define SYSTEM_VERSION "#1 SMP Quire"
+
 struct options {
 	enum quire_mode mode;
 	bool speculation, stats, validate;

@@ -201,6 +201,37 @@ static void copy_on_write(void **state)
 	quire_mm_destroy(child);
 }
 
+#define PLACES 5
+
+/* Untouched, read, written, in every order: a CPU's old translations are gone for all that were. */
+static void fork_of_some(void **state)
+{
+	(void)state;
+	quire_soft_switch(cpu, mm);
+	for (unsigned order = 0; order < 3 * 3 * 3 * 3 * 3; order++) {
+		uint64_t pages[PLACES], ignored;
+		struct quire_mm *child;
+
+		for (unsigned i = 0, code = order; i < PLACES; i++, code /= 3)
+			if (code % 3 == 1) {
+				assert_true(quire_soft_load(cpu, AREA + PAGES(i), 8, &ignored));
+			} else if (code % 3 == 2) {
+				assert_true(quire_soft_store(cpu, AREA + PAGES(i), 8, 7));
+				pages[i] = pte_pfn(entry_of(AREA + PAGES(i)));
+			}
+		assert_int_equal(quire_fork(mm, &child), 0);
+		for (unsigned i = 0, code = order; i < PLACES; i++, code /= 3) {
+			if (code % 3 != 2)
+				continue;
+			assert_true(quire_soft_store(cpu, AREA + PAGES(i), 8, 8));
+			assert_int_equal(*(uint64_t *)port_frame(pages[i]), 7);
+		}
+		assert_null(quire_validate(child));
+		quire_mm_destroy(child);
+		assert_int_equal(quire_madvise(mm, AREA, PAGES(PLACES), QUIRE_MADV_DONTNEED), 0);
+	}
+}
+
 static void reuse(void **state)
 {
 	struct quire_mm *child;
@@ -1007,6 +1038,7 @@ int main(void)
 		MODES(zero_write),
 		MODES(zero_page_is_never_writable),
 		MODES(copy_on_write),
+		MODES(fork_of_some),
 		MODES(reuse),
 		MODES(rights),
 		MODES(spurious),

@@ -39,7 +39,7 @@ static struct frame *mapped_once(void)
 
 static void add(struct frame *frame, unsigned n)
 {
-	rmap_add(frame, space(n), 0x7000 + n * PAGE_SIZE, rmap_alloc());
+	assert_true(rmap_add(frame, space(n), 0x7000 + n * PAGE_SIZE));
 }
 
 static void drop(struct frame *frame, unsigned n)
@@ -148,7 +148,7 @@ static void moves_of_shared(void **state)
 	for (unsigned n = 1; n < MAPPINGS; n++)
 		add(frame, n);
 	/* The same space may map the frame twice; it is the address that tells which. */
-	rmap_add(frame, space(2), 0x100000, rmap_alloc());
+	assert_true(rmap_add(frame, space(2), 0x100000));
 	for (unsigned n = 0; n < MAPPINGS; n++) {
 		rmap_move(frame, space(n), 0x7000 + n * PAGE_SIZE, 0x200000);
 		assert_false(has(frame, n));
@@ -196,28 +196,85 @@ static void unknown_mappings(void **state)
 	end();
 }
 
+static unsigned entries(struct frame *frame)
+{
+	unsigned count = 0;
+
+	for (struct rmap *entry = frame->u.page.more; entry != NULL; entry = entry->next)
+		count += entry != &frame->u.page.second;
+	return count;
+}
+
+/* The room in the descriptor: for who finds the frame exclusive, and for nobody else. */
+static void room_for_one(void **state)
+{
+	struct frame *frame;
+
+	(void)state;
+	begin();
+	frame = mapped_once();
+	inject_set(1);
+	add(frame, 1);
+	assert_int_equal(inject_count(), 0);
+	inject_set(0);
+	assert_ptr_equal(frame->u.page.more, &frame->u.page.second);
+	add(frame, 2);
+	assert_int_equal(entries(frame), 1);
+	/* It has left the list, but two mappings are left: it stays empty. */
+	drop(frame, 1);
+	add(frame, 3);
+	assert_int_equal(entries(frame), 2);
+	drop(frame, 0);
+	drop(frame, 2);
+	assert_int_equal(frame->u.page.mapcount, 1);
+	assert_true(has(frame, 3));
+	assert_null(frame->u.page.more);
+	/* A pin looks like a mapping. */
+	assert_true(frame_try_get(frame));
+	add(frame, 1);
+	assert_int_equal(entries(frame), 1);
+	drop(frame, 1);
+	frame_put(frame);
+	add(frame, 1);
+	assert_ptr_equal(frame->u.page.more, &frame->u.page.second);
+	/* What it says moves up; others may be before it. */
+	add(frame, 2);
+	drop(frame, 3);
+	assert_true(has(frame, 2) && has(frame, 1));
+	drop(frame, 2);
+	assert_true(has(frame, 1));
+	assert_int_equal(entries(frame), 0);
+	drop(frame, 1);
+	end();
+}
+
 static void no_memory(void **state)
 {
-	struct frame *keep[1024];
-	struct rmap *entry;
+	struct frame *keep[1024], *frame;
 	unsigned n = 0;
 
 	(void)state;
 	begin();
+	frame = mapped_once();
+	add(frame, 1);
 	inject_set(1);
-	entry = rmap_alloc();
-	assert_int_equal(entry == NULL, DEBUG_CHECKS);
-	if (entry != NULL)
-		rmap_free(entry);
-	slab_drain(&rmap_slab);
+	assert_int_equal(rmap_add(frame, space(2), 0x9000), !DEBUG_CHECKS);
 	inject_set(0);
+	assert_int_equal(has(frame, 2), !DEBUG_CHECKS);
+	if (has(frame, 2))
+		drop(frame, 2);
+	slab_drain(&rmap_slab);
 	while ((keep[n] = frame_alloc(0)) != NULL)
 		n++;
-	assert_null(rmap_alloc());
+	assert_false(rmap_add(frame, space(2), 0x9000));
+	assert_false(has(frame, 2));
+	assert_int_equal(frame->refs, 2);
+	assert_int_equal(frame->u.page.mapcount, 2);
 	frame_put(keep[--n]);
-	entry = rmap_alloc();
-	assert_non_null(entry);
-	rmap_free(entry);
+	add(frame, 2);
+	assert_true(has(frame, 2));
+	for (unsigned i = 0; i < 3; i++)
+		drop(frame, i);
 	while (n > 0)
 		frame_put(keep[--n]);
 	end();
@@ -238,12 +295,9 @@ static uint64_t place = 0x7000; /* under leaf[0] */
 
 static void fork_and_unmap(unsigned self)
 {
-	struct rmap *entry = rmap_alloc();
-
-	require(entry != NULL);
 	spin_lock(&leaf[0], RANK_LEAF);
 	spin_lock(&leaf[self], RANK_LEAF_2);
-	rmap_add(forked, space(self), 0x7000, entry);
+	require(rmap_add(forked, space(self), 0x7000));
 	spin_unlock(&leaf[self]);
 	spin_unlock(&leaf[0]);
 	at_add(&forks, 1ull);
@@ -319,8 +373,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(exclusive),	    cmocka_unit_test(pinned),
 		cmocka_unit_test(every_order),	    cmocka_unit_test(moves_of_shared),
-		cmocka_unit_test(unknown_mappings), cmocka_unit_test(no_memory),
-		cmocka_unit_test(stress),
+		cmocka_unit_test(unknown_mappings), cmocka_unit_test(room_for_one),
+		cmocka_unit_test(no_memory),	    cmocka_unit_test(stress),
 	};
 
 	return cmocka_run_group_tests(tests, frames_arena, NULL);

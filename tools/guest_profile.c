@@ -63,8 +63,7 @@ struct instruction {
 	struct instruction *next;
 };
 
-/* Instructions stay where they are, since translated code adds to them: blocks of them, in a list.
- */
+/* A list of them: instructions stay where they are, since translated code adds to them. */
 struct block {
 	struct instruction instructions[BLOCK];
 	struct block *next;

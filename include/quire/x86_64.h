@@ -17,8 +17,8 @@
  * - GS base points to the CPU's struct quire_x86_cpu whenever Quire's code runs.
  * - Quire's code is never preempted by other code that calls Quire on the same CPU, and a thread
  *   that is in it changes CPU only in quire_x86_wait. Interrupts may come, and must be enabled
- *   whenever Quire is called, or a CPU that flushes would wait for ever; their handlers call nothing
- *   of Quire but quire_x86_flush_interrupt.
+ *   whenever Quire is called, or a CPU that flushes would wait for ever; their handlers call
+ *   nothing of Quire but quire_x86_flush_interrupt.
  * - quire_cpu_online and offline, quire_quiescent as quire/machine.h says.
  * - The upper half of every root table is that of the kernel's own root, which never changes after
  *   quire_x86_init: the kernel has all its upper-half root entries in place by then, and leaves
@@ -39,7 +39,7 @@ struct quire_x86_cpu {
 	uint32_t index;
 	uint32_t pad;
 	void *space;		      /* whose tables are loaded; NULL: the kernel's own */
-	uint64_t flushes, interrupts; /* done for itself, and for others */
+	uint64_t flushes, interrupts; /* drops done for itself, and for others */
 	/* What this CPU asks others to drop, and how many of them have not answered. */
 	uint64_t start, end, waiting;
 	/* The CPUs that ask this one, a bit each, on lines of their own. */
@@ -53,9 +53,10 @@ struct quire_x86_config {
 };
 
 /*
- * Before quire_init, by the boot CPU. Asks CPUID and CR4: 4 or 5 levels as they are in use, NX,
- * protection keys if CR4.PKE is set, global pages. Returns the number of levels for quire_config,
- * or a negative error: -QUIRE_EINVAL (not canonical or not page-aligned), -QUIRE_ENODEV (no NX).
+ * Before quire_init, by the boot CPU. Goes by CR4 and EFER: 4 or 5 levels as they are in use,
+ * protection keys if CR4.PKE is set. Returns the number of levels for quire_config, or a negative
+ * error: -QUIRE_EINVAL (an address is not page-aligned, the direct map not in the upper half, or
+ * `cpus` not 1 to 256), -QUIRE_ENODEV (EFER.NXE is not set).
  */
 int quire_x86_init(const struct quire_x86_config *config);
 /* On each CPU, before it calls anything else of Quire; GS base points to `cpu`. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Serial console (COM1, 115200 8N1; input by IRQ 4), and the report channel (the debug console port
- * 0xe9, where whoever started the machine finds lines such as "ready", "exit 3" and the statistics).
+ * 0xe9, where whoever started the machine finds lines such as "ready", "exit 3", and statistics).
  */
 #ifndef KERNEL_CONSOLE_H
 #define KERNEL_CONSOLE_H

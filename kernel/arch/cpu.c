@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One CPU: what it can, its control registers, its descriptor tables. */
+#include "arch/entry.h"
 #include "arch/panic.h"
-#include "arch/registers.h"
 #include "arch/setup.h"
 #include "lib/string.h"
 #include "task/task.h"
@@ -13,7 +13,6 @@
 #define LSTAR 0xc0000082
 #define SYSCALL_MASK 0xc0000084
 #define FS_BASE 0xc0000100
-#define GS_BASE 0xc0000101
 #define KERNEL_GS_BASE 0xc0000102
 
 /* Write protect, alignment mask, native x87 errors, paging; caches on, nothing emulated. */
@@ -40,11 +39,6 @@
 #define DESCRIPTORS 7 /* null, kernel code and data, user data and code, the TSS's two */
 #define VECTORS 256
 #define VECTOR_SIZE 16 /* bytes of a stub in entry.S */
-#define VECTOR_NMI 2
-#define VECTOR_BREAKPOINT 3
-#define VECTOR_OVERFLOW 4
-#define VECTOR_DOUBLE_FAULT 8
-#define VECTOR_MACHINE_CHECK 18
 
 struct gate {
 	uint16_t offset_low, selector;
@@ -227,7 +221,7 @@ static void set_gates(void)
 
 	for (unsigned i = 0; i < VECTORS; i++) {
 		uint64_t at = (uint64_t)entry_vectors + i * VECTOR_SIZE;
-		bool user = i == VECTOR_BREAKPOINT || i == VECTOR_OVERFLOW;
+		bool user = i == EXCEPTION_BREAKPOINT || i == EXCEPTION_OVERFLOW;
 
 		gates[i] = (struct gate){ .offset_low = (uint16_t)at,
 					  .selector = KERNEL_CS,
@@ -235,9 +229,9 @@ static void set_gates(void)
 					  .offset_middle = (uint16_t)(at >> 16),
 					  .offset_high = (uint32_t)(at >> 32) };
 	}
-	gates[VECTOR_DOUBLE_FAULT].stack = 1;
-	gates[VECTOR_NMI].stack = 2;
-	gates[VECTOR_MACHINE_CHECK].stack = 3;
+	gates[EXCEPTION_DOUBLE_FAULT].stack = 1;
+	gates[EXCEPTION_NMI].stack = 2;
+	gates[EXCEPTION_MACHINE_CHECK].stack = 3;
 	__asm__ volatile("lidt %0" ::"m"(pointer));
 }
 
@@ -245,7 +239,7 @@ static void set_system_calls(struct cpu *cpu)
 {
 	uint64_t mask = FLAG_TRAP | FLAG_INTERRUPT | FLAG_DIRECTION | FLAG_ALIGN;
 
-	msr_write(GS_BASE, (uint64_t)cpu);
+	msr_write(MSR_GS_BASE, (uint64_t)cpu);
 	msr_write(KERNEL_GS_BASE, 0);
 	/* sysret takes SS from 8 above this and CS from 16 above. */
 	msr_write(STAR, (uint64_t)(USER_SS - 8) << 48 | (uint64_t)KERNEL_CS << 32);

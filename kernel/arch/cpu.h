@@ -48,7 +48,7 @@ struct cpu {
 	_Atomic uint32_t need_switch;
 	uint32_t index, apic_id;
 	struct task *idle;
-	uint64_t ticks, interrupts;
+	uint64_t ticks, interrupts; /* ticks: while it ran tasks; for /proc/stat */
 	struct tss tss __attribute__((aligned(16)));
 	uint64_t gdt[8];
 	_Atomic uint32_t online;
@@ -144,6 +144,8 @@ static inline void cpu_halt_until_interrupt(void)
 	__asm__ volatile("sti; hlt" ::: "memory");
 }
 
+#define MSR_GS_BASE 0xc0000101 /* to struct cpu, in the kernel */
+
 /* --- interrupts (arch/interrupt.c, apic.c) --- */
 #define VECTOR_SERIAL 0x30
 #define VECTOR_FLUSH 0xf0
@@ -158,7 +160,7 @@ uint64_t time_now(void);
 /* Nanoseconds since 1970 at boot: from the RTC. */
 extern uint64_t time_at_boot;
 extern uint64_t tsc_hz;
-/* One interrupt VECTOR_TIMER on this CPU at this time (0: none): instead of the one before. */
+/* One interrupt VECTOR_TIMER on this CPU at this time, instead of the one before. */
 void time_program(uint64_t at);
 
 #endif

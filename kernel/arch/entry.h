@@ -14,7 +14,25 @@
 
 #include "arch/registers.h"
 
-/* calls.c. The result goes to regs->rax. */
+/* Exceptions, as the CPU numbers them. */
+enum {
+	EXCEPTION_DIVIDE = 0,
+	EXCEPTION_DEBUG = 1,
+	EXCEPTION_NMI = 2,
+	EXCEPTION_BREAKPOINT = 3,
+	EXCEPTION_OVERFLOW = 4,
+	EXCEPTION_INVALID_OPCODE = 6,
+	EXCEPTION_DOUBLE_FAULT = 8,
+	EXCEPTION_NOT_PRESENT = 11,
+	EXCEPTION_STACK_FAULT = 12,
+	EXCEPTION_PAGE_FAULT = 14,
+	EXCEPTION_X87 = 16,
+	EXCEPTION_ALIGNMENT = 17,
+	EXCEPTION_MACHINE_CHECK = 18,
+	EXCEPTION_SIMD = 19,
+};
+
+/* calls/calls.c. The result goes to regs->rax. */
 void system_call(struct registers *regs);
 /*
  * memory/fault.c. From the kernel's user copies, too. => of a program's fault, rbx, rbp and r12 to
@@ -25,13 +43,13 @@ void page_fault(struct registers *regs, uint64_t address);
 void exception(struct registers *regs, unsigned vector);
 void interrupt(struct registers *regs, unsigned vector);
 /*
- * task/exit path: => interrupts disabled; returns with interrupts disabled and nothing left to do.
- * Signals, need_switch, quire_quiescent. Called on each way back to user mode if the fast check of
- * entry.S (need_switch, task->work) finds something: see return_to_user in task/task.h.
+ * task/sched.c: signals, need_switch, quire_quiescent. On each way back to user mode if the fast
+ * check of entry.S (need_switch, task->work) finds something, and after each interrupt.
+ * => interrupts disabled; returns with interrupts disabled and nothing left to do
  */
 void return_to_user(struct registers *regs);
 
-/* Where a new task begins: entry.S; task_begin in task/sched.c, then out through return_to_user. */
+/* Where a new task begins: entry.S; task_begin in task/begin.c, then out through return_to_user. */
 void entry_new_task(void);
 /* Save the callee-saved registers on this stack, *from = rsp; go on with the stack `to`. */
 void entry_switch(uint64_t *from, uint64_t to);

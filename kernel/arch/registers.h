@@ -24,10 +24,11 @@ struct registers {
 #define USER_SS 0x1b /* in this order for sysret */
 #define USER_CS 0x23
 
-#define FLAG_CARRY 0x1ull
+#define FLAG_FIXED 0x2ull /* always 1 */
 #define FLAG_TRAP 0x100ull
 #define FLAG_INTERRUPT 0x200ull
 #define FLAG_DIRECTION 0x400ull
+#define FLAG_RESUME 0x10000ull
 #define FLAG_ALIGN 0x40000ull
 /* What a program may set in rflags by sigreturn. */
 #define FLAGS_USER 0x50dd5ull

@@ -14,7 +14,7 @@
 #include "task/task.h"
 
 /* Nanoseconds. A virtual CPU may wait long for one of the host. */
-#define START_TIMEOUT 10000000000ull
+#define START_TIMEOUT (10 * SECOND)
 #define ONE_MIB 0x100000ull
 
 extern const uint8_t trampoline[], trampoline_end[], trampoline_far[];

@@ -12,7 +12,6 @@
 #define PIT_RAN_OUT 0x20
 #define PIT_END 32768 /* of 65535: 27 ms */
 #define LOOKS 16
-#define NANOSECONDS 1000000000ull
 
 #define RTC_INDEX 0x70
 #define RTC_DATA 0x71
@@ -83,8 +82,8 @@ static void measure(void)
 	apic_timer_set(0);
 	pit = (uint64_t)(begin.pit - end.pit);
 	tsc_hz = (end.tsc - begin.tsc) * PIT_HZ / pit;
-	ns_per_tick = (NANOSECONDS << 32) / tsc_hz;
-	ticks_per_ns = ((uint64_t)(begin.apic - end.apic) * PIT_HZ / pit << 32) / NANOSECONDS;
+	ns_per_tick = (SECOND << 32) / tsc_hz;
+	ticks_per_ns = ((uint64_t)(begin.apic - end.apic) * PIT_HZ / pit << 32) / SECOND;
 }
 
 static unsigned rtc_read(uint8_t at, bool binary)
@@ -134,7 +133,7 @@ void time_init(void)
 {
 	measure();
 	tsc_at_boot = tsc_read();
-	time_at_boot = rtc_seconds() * NANOSECONDS - time_now();
+	time_at_boot = rtc_seconds() * SECOND - time_now();
 }
 
 static uint64_t scale(uint64_t value, uint64_t factor)
@@ -163,13 +162,7 @@ void time_delay(uint64_t nanoseconds)
 /* What is too far away for the timer comes early, and is programmed again then. */
 void time_program(uint64_t at)
 {
-	uint64_t now, ticks;
-
-	if (at == 0) {
-		apic_timer_set(0);
-		return;
-	}
-	now = time_now();
-	ticks = at > now ? scale(at - now, ticks_per_ns) + 1 : 1;
+	uint64_t now = time_now();
+	uint64_t ticks = at > now ? scale(at - now, ticks_per_ns) + 1 : 1;
 	apic_timer_set(ticks < UINT32_MAX ? (uint32_t)ticks : UINT32_MAX);
 }

@@ -8,29 +8,13 @@
 #include "arch/setup.h"
 #include "task/signal.h"
 
-enum {
-	DIVIDE = 0,
-	DEBUG = 1,
-	NMI = 2,
-	BREAKPOINT = 3,
-	INVALID_OPCODE = 6,
-	DOUBLE_FAULT = 8,
-	NOT_PRESENT = 11,
-	STACK_FAULT = 12,
-	X87_ERROR = 16,
-	ALIGNMENT = 17,
-	MACHINE_CHECK = 18,
-	SIMD_ERROR = 19,
-};
-
 /* Floating point errors as both units number them, and si_code. */
 static const struct {
 	unsigned bits;
 	int code;
 } float_errors[] = {
-	{ 0x01, FPE_FLTINV },	      { 0x04, 3 /* FPE_FLTDIV */ },
-	{ 0x08, 4 /* FPE_FLTOVF */ }, { 0x12, 5 /* FPE_FLTUND: underflow, denormal */ },
-	{ 0x20, 6 /* FPE_FLTRES */ },
+	{ 0x01, FPE_FLTINV }, { 0x04, FPE_FLTDIV }, { 0x08, FPE_FLTOVF },
+	{ 0x12, FPE_FLTUND }, { 0x20, FPE_FLTRES }, /* 0x12: underflow, denormal */
 };
 
 #define DEBUG_STEP 0x4000ull /* in DR6 */
@@ -83,7 +67,7 @@ static int float_code(unsigned vector)
 	uint32_t simd;
 	uint16_t control, status;
 
-	if (vector == SIMD_ERROR) {
+	if (vector == EXCEPTION_SIMD) {
 		__asm__ volatile("stmxcsr %0" : "=m"(simd));
 		errors = simd & ~(simd >> 7);
 	} else {
@@ -112,35 +96,35 @@ static void describe(const struct registers *regs, unsigned vector, struct signa
 	info->signo = SIGSEGV;
 	info->code = SI_KERNEL;
 	switch (vector) {
-	case DIVIDE:
+	case EXCEPTION_DIVIDE:
 		info->signo = SIGFPE;
 		info->code = FPE_INTDIV;
 		info->address = regs->rip;
 		break;
-	case X87_ERROR:
-	case SIMD_ERROR:
+	case EXCEPTION_X87:
+	case EXCEPTION_SIMD:
 		info->signo = SIGFPE;
 		info->code = float_code(vector);
 		info->address = regs->rip;
 		break;
-	case DEBUG:
+	case EXCEPTION_DEBUG:
 		info->signo = SIGTRAP;
 		info->code = debug_code();
 		info->address = regs->rip;
 		break;
-	case BREAKPOINT:
+	case EXCEPTION_BREAKPOINT:
 		info->signo = SIGTRAP;
 		break;
-	case INVALID_OPCODE:
+	case EXCEPTION_INVALID_OPCODE:
 		info->signo = SIGILL;
 		info->code = ILL_ILLOPN;
 		info->address = regs->rip;
 		break;
-	case NOT_PRESENT:
-	case STACK_FAULT:
+	case EXCEPTION_NOT_PRESENT:
+	case EXCEPTION_STACK_FAULT:
 		info->signo = SIGBUS;
 		break;
-	case ALIGNMENT:
+	case EXCEPTION_ALIGNMENT:
 		info->signo = SIGBUS;
 		info->code = BUS_ADRALN;
 		break;
@@ -164,7 +148,8 @@ void exception(struct registers *regs, unsigned vector)
 {
 	struct signal_info info = { .error = regs->error, .trap = vector };
 
-	if (vector == NMI || vector == DOUBLE_FAULT || vector == MACHINE_CHECK) {
+	if (vector == EXCEPTION_NMI || vector == EXCEPTION_DOUBLE_FAULT ||
+	    vector == EXCEPTION_MACHINE_CHECK) {
 		paranoid(regs, vector);
 	} else if (from_user(regs)) {
 		describe(regs, vector, &info);

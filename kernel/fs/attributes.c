@@ -6,39 +6,15 @@
 #include "calls/calls.h"
 #include "memory/user.h"
 
-#define AT_SYMLINK_NOFOLLOW 0x100u
-#define AT_EMPTY_PATH 0x1000u
-#define NANOSECONDS 1000000000ull
 #define UTIME_NOW 0x3fffffffull
 #define UTIME_OMIT 0x3ffffffeull
 #define MODE_SETID 06000u
 
-static int inode_at(int descriptor, uint64_t address, unsigned flags, struct inode **inode)
+static int inode_to_change(int descriptor, uint64_t address, unsigned flags, struct inode **inode)
 {
-	unsigned how = flags & AT_SYMLINK_NOFOLLOW ? 0 : PATH_FOLLOW;
-
 	if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
 		return -EINVAL;
-	if (flags & AT_EMPTY_PATH)
-		how |= PATH_EMPTY;
-	return inode_from_user(descriptor, address, how, inode);
-}
-
-/* Of a descriptor that was not opened with O_PATH. */
-static int inode_of(int descriptor, struct inode **inode)
-{
-	struct file *file = file_get(descriptor);
-	int error = 0;
-
-	if (!file)
-		return -EBADF;
-	if (file->flags & O_PATH)
-		error = -EBADF;
-	*inode = file->inode;
-	if (!error)
-		inode_hold(*inode);
-	file_put(file);
-	return error;
+	return inode_at(descriptor, address, flags, inode);
 }
 
 static int64_t change_mode(int error, struct inode *inode, uint64_t mode)
@@ -60,7 +36,7 @@ static int64_t change_mode(int error, struct inode *inode, uint64_t mode)
 int64_t call_chmod(struct registers *regs)
 {
 	struct inode *inode = NULL;
-	int error = inode_at(AT_FDCWD, ARG(regs, 0), 0, &inode);
+	int error = inode_to_change(AT_FDCWD, ARG(regs, 0), 0, &inode);
 
 	return change_mode(error, inode, ARG(regs, 1));
 }
@@ -68,7 +44,7 @@ int64_t call_chmod(struct registers *regs)
 int64_t call_fchmod(struct registers *regs)
 {
 	struct inode *inode = NULL;
-	int error = inode_of((int)ARG(regs, 0), &inode);
+	int error = inode_of((int)ARG(regs, 0), false, &inode);
 
 	return change_mode(error, inode, ARG(regs, 1));
 }
@@ -76,7 +52,7 @@ int64_t call_fchmod(struct registers *regs)
 int64_t call_fchmodat(struct registers *regs)
 {
 	struct inode *inode = NULL;
-	int error = inode_at((int)ARG(regs, 0), ARG(regs, 1), 0, &inode);
+	int error = inode_to_change((int)ARG(regs, 0), ARG(regs, 1), 0, &inode);
 
 	return change_mode(error, inode, ARG(regs, 2));
 }
@@ -84,7 +60,8 @@ int64_t call_fchmodat(struct registers *regs)
 int64_t call_fchmodat2(struct registers *regs)
 {
 	struct inode *inode = NULL;
-	int error = inode_at((int)ARG(regs, 0), ARG(regs, 1), (unsigned)ARG(regs, 3), &inode);
+	int error = inode_to_change((int)ARG(regs, 0), ARG(regs, 1), (unsigned)ARG(regs, 3),
+				    &inode);
 
 	return change_mode(error, inode, ARG(regs, 2));
 }
@@ -110,7 +87,7 @@ static int64_t change_owner(int error, struct inode *inode, uint64_t owner, uint
 int64_t call_chown(struct registers *regs)
 {
 	struct inode *inode = NULL;
-	int error = inode_at(AT_FDCWD, ARG(regs, 0), 0, &inode);
+	int error = inode_to_change(AT_FDCWD, ARG(regs, 0), 0, &inode);
 
 	return change_owner(error, inode, ARG(regs, 1), ARG(regs, 2));
 }
@@ -118,7 +95,7 @@ int64_t call_chown(struct registers *regs)
 int64_t call_lchown(struct registers *regs)
 {
 	struct inode *inode = NULL;
-	int error = inode_at(AT_FDCWD, ARG(regs, 0), AT_SYMLINK_NOFOLLOW, &inode);
+	int error = inode_to_change(AT_FDCWD, ARG(regs, 0), AT_SYMLINK_NOFOLLOW, &inode);
 
 	return change_owner(error, inode, ARG(regs, 1), ARG(regs, 2));
 }
@@ -126,7 +103,7 @@ int64_t call_lchown(struct registers *regs)
 int64_t call_fchown(struct registers *regs)
 {
 	struct inode *inode = NULL;
-	int error = inode_of((int)ARG(regs, 0), &inode);
+	int error = inode_of((int)ARG(regs, 0), false, &inode);
 
 	return change_owner(error, inode, ARG(regs, 1), ARG(regs, 2));
 }
@@ -134,7 +111,8 @@ int64_t call_fchown(struct registers *regs)
 int64_t call_fchownat(struct registers *regs)
 {
 	struct inode *inode = NULL;
-	int error = inode_at((int)ARG(regs, 0), ARG(regs, 1), (unsigned)ARG(regs, 4), &inode);
+	int error = inode_to_change((int)ARG(regs, 0), ARG(regs, 1), (unsigned)ARG(regs, 4),
+				    &inode);
 
 	return change_owner(error, inode, ARG(regs, 2), ARG(regs, 3));
 }
@@ -162,7 +140,7 @@ static int read_times(uint64_t address, uint64_t unit, struct times *times)
 
 		if (unit == 1 && (*nsec == UTIME_NOW || *nsec == UTIME_OMIT))
 			continue;
-		if (*nsec >= NANOSECONDS / unit)
+		if (*nsec >= SECOND / unit)
 			return -EINVAL;
 		*nsec *= unit;
 	}
@@ -174,7 +152,7 @@ static void set_time(_Atomic uint64_t *time, int64_t sec, uint64_t nsec, uint64_
 	if (nsec == UTIME_NOW)
 		atomic_store_explicit(time, now, memory_order_relaxed);
 	else if (nsec != UTIME_OMIT)
-		atomic_store_explicit(time, sec < 0 ? 0 : (uint64_t)sec * NANOSECONDS + nsec,
+		atomic_store_explicit(time, sec < 0 ? 0 : (uint64_t)sec * SECOND + nsec,
 				      memory_order_relaxed);
 }
 
@@ -195,8 +173,8 @@ static int64_t change_times(int error, struct inode *inode, const struct times *
 static int inode_for_times(int descriptor, uint64_t address, unsigned flags, struct inode **inode)
 {
 	if (!address && descriptor != AT_FDCWD)
-		return flags ? -EINVAL : inode_of(descriptor, inode);
-	return inode_at(descriptor, address, flags, inode);
+		return flags ? -EINVAL : inode_of(descriptor, false, inode);
+	return inode_to_change(descriptor, address, flags, inode);
 }
 
 static int64_t set_times(int descriptor, uint64_t path, uint64_t address, uint64_t unit,
@@ -239,7 +217,7 @@ int64_t call_utime(struct registers *regs)
 			times.at[i].sec = seconds[i], times.at[i].nsec = 0;
 	}
 	if (!error)
-		error = inode_at(AT_FDCWD, ARG(regs, 0), 0, &inode);
+		error = inode_to_change(AT_FDCWD, ARG(regs, 0), 0, &inode);
 	return change_times(error, inode, &times);
 }
 

@@ -17,7 +17,6 @@
 #define TCSETSW 0x5403u
 #define TCSETSF 0x5404u
 #define TCSBRK 0x5409u
-#define TCXONC 0x540au
 #define TCFLSH 0x540bu
 #define TIOCSCTTY 0x540eu
 #define TIOCGPGRP 0x540fu
@@ -25,7 +24,6 @@
 #define TIOCGWINSZ 0x5413u
 #define TIOCSWINSZ 0x5414u
 #define FIONREAD 0x541bu
-#define TIOCNOTTY 0x5422u
 #define TIOCGSID 0x5429u
 
 #define PIECE 512u /* bytes written at a time: with interrupts disabled */
@@ -83,17 +81,24 @@ static struct wait_queue *console_file_queue(struct file *file)
 	return &terminal_readers;
 }
 
+/* The process's group comes to the foreground, its session becomes the terminal's. */
+static void adopt(const struct process *process, bool taken_too)
+{
+	lock_take(&terminal.lock);
+	if (!terminal.group || taken_too) {
+		terminal.group = process->group;
+		terminal.session = process->session;
+	}
+	lock_drop(&terminal.lock);
+}
+
 static int console_file_open(struct file *file)
 {
 	struct process *process = current_process();
 
 	(void)file;
-	lock_take(&terminal.lock);
-	if (process && !terminal.group) {
-		terminal.group = process->group;
-		terminal.session = process->session;
-	}
-	lock_drop(&terminal.lock);
+	if (process)
+		adopt(process, false);
 	return 0;
 }
 
@@ -163,10 +168,10 @@ static int64_t console_file_ioctl(struct file *file, unsigned command, uint64_t 
 		if (argument != 1)
 			terminal_drop_input();
 		return 0;
-	case TCSBRK:
-	case TCXONC:
+	case TCSBRK: /* to the end of output, which is there */
+		return 0;
 	case TIOCSCTTY:
-	case TIOCNOTTY:
+		adopt(current_process(), true);
 		return 0;
 	default:
 		return -ENOTTY;

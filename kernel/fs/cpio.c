@@ -18,7 +18,6 @@
 #define MAGIC "070701"
 #define HEADER 110u
 #define TRAILER "TRAILER!!!"
-#define NANOSECONDS 1000000000ull
 
 enum {
 	INO,
@@ -61,23 +60,15 @@ static int malformed(const struct archive *archive, const char *what)
 	return -EINVAL;
 }
 
-static int hex_digit(char c)
-{
-	return c >= '0' && c <= '9'   ? c - '0'
-	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
-	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
-				      : -1;
-}
-
 static bool parse_field(const char *digits, uint32_t *value)
 {
 	*value = 0;
 	for (int i = 0; i < 8; i++) {
-		int digit = hex_digit(digits[i]);
+		unsigned digit = digit_value(digits[i]);
 
-		if (digit < 0)
+		if (digit > 15)
 			return false;
-		*value = *value << 4 | (uint32_t)digit;
+		*value = *value << 4 | digit;
 	}
 	return true;
 }
@@ -195,7 +186,7 @@ static int fill(struct inode *inode, const struct member *member)
 
 static void set_times(struct inode *inode, const struct member *member)
 {
-	uint64_t time = member->field[MTIME] * NANOSECONDS;
+	uint64_t time = member->field[MTIME] * SECOND;
 
 	atomic_store_explicit(&inode->modified, time, memory_order_relaxed);
 	atomic_store_explicit(&inode->accessed, time, memory_order_relaxed);

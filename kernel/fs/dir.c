@@ -134,9 +134,9 @@ int64_t call_getdents64(struct registers *regs)
 
 static int64_t directory_seek(struct file *file, int64_t offset, int whence)
 {
-	if (whence == 1 && offset == 0)
+	if (whence == SEEK_CUR && offset == 0)
 		return (int64_t)file->position;
-	if (whence != 0 || offset < 0)
+	if (whence != SEEK_SET || offset < 0)
 		return -EINVAL;
 	file->position = (uint64_t)offset;
 	return offset;

@@ -97,7 +97,8 @@ static void drop_watch(struct watch *watch)
 
 void epoll_forget(struct file *file)
 {
-	/* Nobody else has the file: none comes. One may be going: it is gone when both ends say so. */
+	/* Nobody else has the file: none comes. One may be going: it is gone when both ends say so.
+	 */
 	if (list_empty(&file->watches) && file->watches.prev == &file->watches)
 		return;
 	mutex_take(&watches_mutex);

@@ -14,10 +14,6 @@ enum {
 	F_SETFD = 2,
 	F_GETFL = 3,
 	F_SETFL = 4,
-	F_GETLK = 5,
-	F_SETLK = 6,
-	F_SETLKW = 7,
-	F_SETOWN = 8,
 	F_GETOWN = 9,
 	F_OFD_GETLK = 36,
 	F_OFD_SETLK = 37,
@@ -112,9 +108,8 @@ static int64_t control(struct file *file, int descriptor, int command, uint64_t 
 	case F_OFD_SETLKW:
 		return lock_control(file, command - (F_OFD_GETLK - F_GETLK), LOCK_OF_FILE,
 				    argument);
-	case F_SETOWN:
 	case F_GETOWN:
-		return 0;
+		return 0; /* nobody: there is no SIGIO */
 	case F_SETPIPE_SZ:
 		return pipe_set_size(file, argument);
 	case F_GETPIPE_SZ:
@@ -176,7 +171,9 @@ static int64_t control_device(struct file *file, int descriptor, unsigned comman
 		set_flags(file, O_NONBLOCK, value ? O_NONBLOCK : 0);
 		return 0;
 	case FIOASYNC:
-		return user_read(&value, argument, sizeof(value));
+		if (user_read(&value, argument, sizeof(value)))
+			return -EFAULT;
+		return value ? -ENOTTY : 0;
 	default:
 		return file->ops->ioctl ? file->ops->ioctl(file, command, argument) : -ENOTTY;
 	}

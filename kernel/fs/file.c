@@ -171,20 +171,20 @@ int64_t seek_sized(struct file *file, int64_t offset, int whence, uint64_t size)
 	int64_t base;
 
 	switch (whence) {
-	case 0:
+	case SEEK_SET:
 		base = 0;
 		break;
-	case 1:
+	case SEEK_CUR:
 		base = (int64_t)file->position;
 		break;
-	case 2:
+	case SEEK_END:
 		base = (int64_t)size;
 		break;
-	case 3: /* SEEK_DATA: all of it is */
-	case 4: /* SEEK_HOLE: the one at the end */
+	case SEEK_DATA: /* all of it is */
+	case SEEK_HOLE: /* the one at the end */
 		if (offset < 0 || (uint64_t)offset >= size)
 			return -ENXIO;
-		base = whence == 3 ? 0 : (int64_t)size - offset;
+		base = whence == SEEK_DATA ? 0 : (int64_t)size - offset;
 		break;
 	default:
 		return -EINVAL;

@@ -11,11 +11,9 @@
 #include "lib/string.h"
 #include "memory/heap.h"
 #include "memory/user.h"
-#include "task/task.h"
+#include "task/limits.h"
 
-#define LIMIT_FILES 7  /* RLIMIT_NOFILE */
 #define ROOM_FIRST 16u /* each fork copies it */
-#define CLOSE_RANGE_UNSHARE 2u
 #define CLOSE_RANGE_CLOEXEC 4u
 
 struct slot {
@@ -165,7 +163,7 @@ int files_next(struct files *files, int from)
 
 static unsigned limit_of_files(void)
 {
-	uint64_t limit = current_process()->limits[LIMIT_FILES][0];
+	uint64_t limit = current_process()->limits[RLIMIT_NOFILE][0];
 
 	return (unsigned)MIN(limit, (uint64_t)OPEN_MAX);
 }
@@ -218,7 +216,6 @@ int file_install(struct file *file, int from, bool close_on_exec)
 	return i < limit ? (int)i : -EMFILE;
 }
 
-/* Two new files (whose references are taken over) become descriptors, told at `address`. */
 int64_t files_install_pair(struct file *const *pair, uint32_t flags, uint64_t address)
 {
 	struct files *files = current_process()->files;
@@ -347,9 +344,8 @@ int64_t call_close_range(struct registers *regs)
 	uint64_t first = (uint32_t)ARG(regs, 0), last = (uint32_t)ARG(regs, 1);
 	unsigned flags = (unsigned)ARG(regs, 2);
 
-	if (first > last || flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC))
-		return -EINVAL;
-	if (flags & CLOSE_RANGE_UNSHARE)
+	/* CLOSE_RANGE_UNSHARE is not there. */
+	if (first > last || flags & ~CLOSE_RANGE_CLOEXEC)
 		return -EINVAL;
 	for (uint64_t i = first; i <= last && i < files->room; i++) {
 		struct file *file;

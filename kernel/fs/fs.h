@@ -7,7 +7,8 @@
  *
  * Locks, in this order: fs_lock (a mutex) guards the tree: names, children, link counts; a file's
  * position has a mutex of its own; an inode's write_mutex orders writers and size. A reader needs
- * none. files.lock (plain) guards the table of descriptors.
+ * none. Inside these the mutexes that one source file has for itself (epoll.c, locks.c, fifo.c).
+ * files.lock (plain) guards the table of descriptors.
  */
 #ifndef KERNEL_FS_H
 #define KERNEL_FS_H
@@ -18,9 +19,6 @@
 #include "task/wait.h"
 
 #include <quire/object.h>
-
-struct task;
-struct process;
 
 enum {
 	S_IFMT = 0170000,
@@ -45,11 +43,13 @@ enum {
 	O_NONBLOCK = 04000,
 	O_DSYNC = 010000,
 	O_DIRECT = 040000,
+	O_ASYNC = 020000,
 	O_LARGEFILE = 0100000,
 	O_DIRECTORY = 0200000,
 	O_NOFOLLOW = 0400000,
 	O_NOATIME = 01000000,
 	O_CLOEXEC = 02000000,
+	O_SYNC = 04010000,
 	O_PATH = 010000000,
 	O_TMPFILE = 020200000,
 };
@@ -65,7 +65,14 @@ enum {
 	POLLIN_NORMAL = POLLIN | POLLRDNORM,
 	POLLOUT_NORMAL = POLLOUT | POLLWRNORM,
 };
+enum { SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE };
 #define AT_FDCWD (-100)
+#define AT_SYMLINK_NOFOLLOW 0x100u
+#define AT_EACCESS 0x200u   /* of faccessat2(2) */
+#define AT_REMOVEDIR 0x200u /* of unlinkat(2) */
+#define AT_SYMLINK_FOLLOW 0x400u
+#define AT_NO_AUTOMOUNT 0x800u
+#define AT_EMPTY_PATH 0x1000u
 #define PATH_ROOM 4096
 #define OPEN_MAX 65536 /* descriptors of a process, whatever its limit */
 
@@ -141,8 +148,8 @@ struct file_ops {
 	void (*release)(struct file *file);
 };
 
-struct files; /* a table of descriptors: fs/files.c */
-struct fs_context;
+struct files;	   /* a table of descriptors: fs/files.c */
+struct fs_context; /* working directory and umask: fs/context.c */
 
 void fs_init(void); /* an empty root, /dev, /proc, /tmp */
 /* Unpacks a cpio archive ("newc"). Returns 0, -EINVAL (malformed: says where), -ENOMEM. */
@@ -163,7 +170,7 @@ void file_put(struct file *file);
  */
 int file_install(struct file *file, int from, bool close_on_exec);
 struct file *file_create(const struct file_ops *ops, uint32_t flags, void *private_data);
-/* Bytes that a file's mapping can be protected with: for quire_mmap_object's max_prot. */
+/* QUIRE_PROT_* that a mapping of the file may have: for quire_mmap_object's max_prot. */
 int file_protection(const struct file *file);
 
 /* --- paths and contexts --- */
@@ -174,7 +181,7 @@ void fs_context_put(struct fs_context *context);
 /* As open(2), by the kernel: relative to the current process's directory. *file gets a reference.
  */
 int fs_open(const char *path, uint32_t flags, uint32_t mode, struct file **file);
-/* Reads from a regular file. Bytes read, or an error. */
+/* Reads from a regular file. Bytes read, or an error: -EINVAL if it is another kind. */
 int64_t file_read_at(struct file *file, void *buffer, size_t size, uint64_t offset);
 /*
  * With a reference for the caller: nobody opens it for writing until file_allow_write. -ETXTBSY:

@@ -20,8 +20,6 @@
 #define F_RDLCK 0
 #define F_WRLCK 1
 #define F_UNLCK 2
-#define F_GETLK 5
-#define F_SETLKW 7
 
 #define LOCK_SH 1
 #define LOCK_EX 2
@@ -139,15 +137,16 @@ static int64_t set_waiting(struct inode *inode, const struct record *wanted)
 /* What a struct flock means as a range. */
 static int range_of(struct file *file, const struct user_flock *from, struct record *range)
 {
-	int64_t start = from->start, end;
+	int64_t start = from->start, base = 0, end;
 
-	if (from->whence < 0 || from->whence > 2)
+	if (from->whence < SEEK_SET || from->whence > SEEK_END)
 		return -EINVAL;
-	if (from->whence == 1)
-		start += (int64_t)file->position;
-	if (from->whence == 2 && file->inode->object)
-		start += (int64_t)quire_object_size(file->inode->object);
-	if (__builtin_add_overflow(start, from->length, &end))
+	if (from->whence == SEEK_CUR)
+		base = (int64_t)file->position;
+	if (from->whence == SEEK_END && file->inode->object)
+		base = (int64_t)quire_object_size(file->inode->object);
+	if (__builtin_add_overflow(start, base, &start) ||
+	    __builtin_add_overflow(start, from->length, &end))
 		return -EOVERFLOW;
 	if (from->length == 0)
 		end = INT64_MAX;

@@ -5,6 +5,7 @@
 
 #include "fs/fs.h"
 
+enum { F_GETLK = 5, F_SETLK = 6, F_SETLKW = 7 };
 enum lock_owner { LOCK_OF_PROCESS, LOCK_OF_FILE };
 
 /* F_GETLK, F_SETLK, F_SETLKW, with a program's struct flock. May sleep. */

@@ -8,9 +8,6 @@
 #include "lib/string.h"
 #include "memory/heap.h"
 
-#define AT_REMOVEDIR 0x200u
-#define AT_SYMLINK_FOLLOW 0x400u
-#define AT_EMPTY_PATH 0x1000u
 #define RENAME_NOREPLACE 1u
 #define RENAME_EXCHANGE 2u
 

@@ -8,8 +8,8 @@
 #include "memory/heap.h"
 
 #define FLAGS_KNOWN                                                                                \
-	(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | 04010000 |    \
-	 O_DSYNC | 020000 | O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME |        \
+	(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC |      \
+	 O_DSYNC | O_ASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME |       \
 	 O_CLOEXEC | O_PATH | O_TMPFILE)
 #define TMPFILE_BIT (O_TMPFILE & ~O_DIRECTORY)
 
@@ -101,7 +101,6 @@ static int find_or_create(int descriptor, const char *text, uint32_t flags, uint
 	if (create && length && text[length - 1] == '/')
 		how = PATH_NAME;
 	error = path_find(descriptor, text, how, path);
-
 	if (error)
 		return error;
 	if (create && path->slash && path->end == END_NAME)

@@ -191,18 +191,9 @@ static int step(struct walk *walk)
 /* Where a path that does not begin at the root does. */
 static int find_base(int descriptor, struct inode **base)
 {
-	struct file *file;
-
-	if (descriptor == AT_FDCWD) {
-		*base = context_directory();
-		return 0;
-	}
-	file = file_get(descriptor);
-	if (!file)
-		return -EBADF;
-	*base = file->inode;
-	inode_hold(*base);
-	file_put(file);
+	if (descriptor != AT_FDCWD)
+		return inode_of(descriptor, true, base);
+	*base = context_directory();
 	return 0;
 }
 
@@ -276,5 +267,31 @@ int inode_from_user(int descriptor, uint64_t address, unsigned flags, struct ino
 	}
 	mutex_drop(&fs_lock);
 	heap_free(text);
+	return error;
+}
+
+int inode_at(int descriptor, uint64_t address, unsigned flags, struct inode **inode)
+{
+	unsigned how = flags & AT_SYMLINK_NOFOLLOW ? 0 : PATH_FOLLOW;
+
+	if (flags & AT_EMPTY_PATH)
+		how |= PATH_EMPTY;
+	return inode_from_user(descriptor, address, how, inode);
+}
+
+int inode_of(int descriptor, bool o_path, struct inode **inode)
+{
+	struct file *file = file_get(descriptor);
+	int error = 0;
+
+	if (!file)
+		return -EBADF;
+	if (file->flags & O_PATH && !o_path) {
+		error = -EBADF;
+	} else {
+		*inode = file->inode;
+		inode_hold(*inode);
+	}
+	file_put(file);
 	return error;
 }

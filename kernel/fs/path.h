@@ -10,7 +10,7 @@
 enum path_flags {
 	PATH_FOLLOW = 1,   /* a symbolic link at the end, too */
 	PATH_EXISTING = 2, /* -ENOENT if the last name is not there */
-	PATH_EMPTY = 4,	   /* AT_EMPTY_PATH: "" is the base itself, of any type */
+	PATH_EMPTY = 4,	   /* "" is the base itself, of any type */
 	PATH_NAME = 8,	   /* the last name itself is meant, even if a slash is behind it */
 };
 
@@ -43,6 +43,10 @@ void path_done(struct path *path);
 int path_from_user(uint64_t address, char **text);
 /* The inode at a program's path, with a reference. => fs_lock is not held */
 int inode_from_user(int descriptor, uint64_t address, unsigned flags, struct inode **inode);
+/* The same with AT_* flags, of which AT_SYMLINK_NOFOLLOW and AT_EMPTY_PATH count. */
+int inode_at(int descriptor, uint64_t address, unsigned flags, struct inode **inode);
+/* The inode of a descriptor, with a reference. EBADF, also if it is O_PATH unless `o_path`. */
+int inode_of(int descriptor, bool o_path, struct inode **inode);
 
 /* --- context.c: of the current process; a kernel thread is in the root --- */
 struct inode *context_directory(void);	      /* with a reference; => fs_lock */

@@ -16,7 +16,6 @@
 #define SELECT_READ (POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR)
 #define SELECT_WRITE (POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR)
 #define SELECT_EXCEPT POLLPRI
-#define NANOSECONDS 1000000000ull
 
 struct item {
 	struct file *file; /* counted; NULL: not there */
@@ -132,9 +131,9 @@ static int read_deadline(uint64_t address, uint64_t unit, uint64_t *deadline)
 		return 0;
 	if (user_read(time, address, sizeof(time)))
 		return -EFAULT;
-	if (time[0] < 0 || time[1] < 0 || (uint64_t)time[1] >= NANOSECONDS / unit)
+	if (time[0] < 0 || time[1] < 0 || (uint64_t)time[1] >= SECOND / unit)
 		return -EINVAL;
-	if (!__builtin_mul_overflow((uint64_t)time[0], NANOSECONDS, &nanoseconds) &&
+	if (!__builtin_mul_overflow((uint64_t)time[0], SECOND, &nanoseconds) &&
 	    !__builtin_add_overflow(nanoseconds, (uint64_t)time[1] * unit, &nanoseconds))
 		*deadline = deadline_in(nanoseconds);
 	return 0;
@@ -149,7 +148,7 @@ int deadline_from_user(uint64_t address, uint64_t *deadline)
 static void write_left(uint64_t address, uint64_t unit, uint64_t deadline)
 {
 	uint64_t now = time_now(), left = deadline > now ? deadline - now : 0;
-	uint64_t time[2] = { left / NANOSECONDS, left % NANOSECONDS / unit };
+	uint64_t time[2] = { left / SECOND, left % SECOND / unit };
 
 	if (address && deadline != NEVER)
 		(void)user_write(address, time, sizeof(time));

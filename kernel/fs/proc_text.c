@@ -4,11 +4,12 @@
 
 #include "lib/string.h"
 #include "memory/heap.h"
+#include "task/clock.h"
+#include "task/limits.h"
 
 #include <quire/stats.h>
 
-#define TICKS_PER_SECOND 100 /* of times in /proc, whatever the timer does */
-#define TICK (1000000000ul / TICKS_PER_SECOND)
+#define TICK (SECOND / USER_HZ)
 
 /* What is told of a process, as of one moment. */
 struct view {
@@ -118,9 +119,9 @@ int proc_print_status(struct inode *inode, struct text *out)
 	struct view view;
 
 	view_begin(&view, inode->private_data);
-	text_add(out, "Name:\t%s\nUmask:\t0022\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\n",
-		 view.name, state_name(view.state), view.pid, view.pid);
-	text_add(out, "PPid:\t%d\nTracerPid:\t0\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nFDSize:\t64\n",
+	text_add(out, "Name:\t%s\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\n", view.name,
+		 state_name(view.state), view.pid, view.pid);
+	text_add(out, "PPid:\t%d\nTracerPid:\t0\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n",
 		 view.parent);
 	if (view.space)
 		text_add(out,
@@ -199,7 +200,7 @@ int proc_print_cmdline(struct inode *inode, struct text *out)
 
 static void add_limit(struct text *out, uint64_t limit)
 {
-	if (limit == UINT64_MAX)
+	if (limit == RLIM_INFINITY)
 		text_add(out, "%-21s", "unlimited");
 	else
 		text_add(out, "%-21lu", limit);
@@ -209,7 +210,7 @@ int proc_print_limits(struct inode *inode, struct text *out)
 {
 	static const struct {
 		const char *name, *unit;
-	} limits[16] = {
+	} limits[RLIMITS] = {
 		{ "Max cpu time", "seconds" },	   { "Max file size", "bytes" },
 		{ "Max data size", "bytes" },	   { "Max stack size", "bytes" },
 		{ "Max core file size", "bytes" }, { "Max resident set", "bytes" },

@@ -4,9 +4,7 @@
 #include "fs/tree.h"
 
 #include "lib/string.h"
-#include "task/task.h"
-
-#define LIMIT_FILE_SIZE 1 /* RLIMIT_FSIZE */
+#include "task/limits.h"
 
 #define FALLOCATE_KEEP_SIZE 1u
 #define FALLOCATE_PUNCH_HOLE 2u
@@ -25,7 +23,7 @@ static int64_t regular_read(struct file *file, void *buffer, size_t size, uint64
 static uint64_t size_limit(void)
 {
 	struct process *process = current_process();
-	uint64_t limit = process ? process->limits[LIMIT_FILE_SIZE][0] : UINT64_MAX;
+	uint64_t limit = process ? process->limits[RLIMIT_FSIZE][0] : RLIM_INFINITY;
 
 	return MIN(limit, QUIRE_OBJECT_MAX);
 }

@@ -19,6 +19,7 @@
 #include "lib/string.h"
 #include "memory/heap.h"
 #include "memory/user.h"
+#include "task/task.h"
 
 int cursor_begin(struct cursor *cursor, uint64_t address, uint64_t count)
 {
@@ -110,6 +111,12 @@ static void *chunk_get(struct cursor *cursor, char *small, size_t small_size, si
 	return heap_alloc(*size);
 }
 
+bool transfer_goes_on(void)
+{
+	task_yield();
+	return !(atomic_load_explicit(&current_task()->work, memory_order_relaxed) & WORK_EXIT);
+}
+
 static int64_t read_chunks(struct file *file, struct cursor *cursor, uint64_t *position,
 			   char *chunk, size_t size)
 {
@@ -130,7 +137,7 @@ static int64_t read_chunks(struct file *file, struct cursor *cursor, uint64_t *p
 		}
 		if ((size_t)count < part)
 			break;
-	} while (cursor->left && !file->ops->poll);
+	} while (cursor->left && !file->ops->poll && transfer_goes_on());
 	return done;
 }
 
@@ -151,7 +158,7 @@ static int64_t write_chunks(struct file *file, struct cursor *cursor, uint64_t *
 		done += count;
 		if ((size_t)count < part)
 			break;
-	} while (cursor->left);
+	} while (cursor->left && transfer_goes_on());
 	return done;
 }
 
@@ -200,7 +207,7 @@ int64_t transfer_write(struct file *file, struct cursor *cursor, uint64_t *posit
 	return result;
 }
 
-/* At the file's own position, if it has one; or at `offset` (-1: its own). */
+/* `positioned`: at `offset`; else at the file's own position, if it has one. */
 static int64_t transfer(int descriptor, struct cursor *cursor, int64_t offset, bool positioned,
 			bool write)
 {

@@ -21,7 +21,7 @@ int64_t call_lseek(struct registers *regs)
 		return -EBADF;
 	if (file->flags & O_PATH) {
 		result = -EBADF;
-	} else if ((unsigned)ARG(regs, 2) > 4) {
+	} else if ((unsigned)ARG(regs, 2) > SEEK_HOLE) {
 		result = -EINVAL;
 	} else if (file->ops->seek) {
 		mutex_take(&file->position_mutex);
@@ -169,7 +169,7 @@ static int64_t copy_chunks(struct side *from, struct side *to, uint64_t size)
 
 	if (!chunk)
 		return -ENOMEM;
-	while (done < size) {
+	while (done < size && transfer_goes_on()) {
 		uint64_t start = from->position;
 		int64_t written;
 

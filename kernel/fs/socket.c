@@ -31,9 +31,6 @@ struct pair {
 	struct end {
 		struct pair *pair;
 		struct pipe in;
-		/* Under in.lock of either: shutdown(2) has closed that way from this end already.
-		 */
-		bool read_closed, write_closed;
 	} ends[2];
 };
 

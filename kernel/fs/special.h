@@ -59,7 +59,7 @@ struct file *files_get_file(struct files *files, int descriptor);
 int files_next(struct files *files, int from);
 /* Of the current process: set it (1, 0) or ask (-1: its value). -EBADF. */
 int64_t files_close_on_exec(int descriptor, int set);
-
+/* Two new files (taken over in any case) become descriptors, told at `address`. 0, or an error. */
 int64_t files_install_pair(struct file *const *pair, uint32_t flags, uint64_t address);
 
 /* --- pipe.c --- */

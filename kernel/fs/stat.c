@@ -9,15 +9,10 @@
 
 #include <quire/machine.h>
 
-#define AT_SYMLINK_NOFOLLOW 0x100u
-#define AT_EACCESS 0x200u
-#define AT_NO_AUTOMOUNT 0x800u
-#define AT_EMPTY_PATH 0x1000u
 #define AT_STATX_SYNC_TYPE 0x6000u
 #define STATX_BASIC_STATS 0x7ffu
 #define STATX_RESERVED 0x80000000u
 
-#define NANOSECONDS 1000000000ull
 #define BLOCK 512 /* of st_blocks */
 #define TMPFS_MAGIC 0x01021994
 #define PROC_MAGIC 0x9fa0
@@ -89,9 +84,9 @@ static void fill_stat(const struct inode *inode, struct user_stat *to)
 		.size = (int64_t)size,
 		.blksize = QUIRE_PAGE_SIZE,
 		.blocks = (int64_t)((size + BLOCK - 1) / BLOCK),
-		.atime = { accessed / NANOSECONDS, accessed % NANOSECONDS },
-		.mtime = { modified / NANOSECONDS, modified % NANOSECONDS },
-		.ctime = { changed / NANOSECONDS, changed % NANOSECONDS },
+		.atime = { accessed / SECOND, accessed % SECOND },
+		.mtime = { modified / SECOND, modified % SECOND },
+		.ctime = { changed / SECOND, changed % SECOND },
 	};
 }
 
@@ -119,28 +114,6 @@ static void fill_statx(const struct user_stat *from, struct user_statx *to)
 		.rdev_minor = from->rdev & 0xff,
 		.dev_minor = FS_DEVICE,
 	};
-}
-
-/* The inode that a descriptor and a path name, with a reference. */
-static int inode_at(int descriptor, uint64_t address, unsigned flags, struct inode **inode)
-{
-	unsigned how = flags & AT_SYMLINK_NOFOLLOW ? 0 : PATH_FOLLOW;
-
-	if (flags & AT_EMPTY_PATH)
-		how |= PATH_EMPTY;
-	return inode_from_user(descriptor, address, how, inode);
-}
-
-static int inode_of(int descriptor, struct inode **inode)
-{
-	struct file *file = file_get(descriptor);
-
-	if (!file)
-		return -EBADF;
-	*inode = file->inode;
-	inode_hold(*inode);
-	file_put(file);
-	return 0;
 }
 
 static int64_t write_stat(int error, struct inode *inode, uint64_t address)
@@ -173,7 +146,7 @@ int64_t call_lstat(struct registers *regs)
 int64_t call_fstat(struct registers *regs)
 {
 	struct inode *inode = NULL;
-	int error = inode_of((int)ARG(regs, 0), &inode);
+	int error = inode_of((int)ARG(regs, 0), true, &inode);
 
 	return write_stat(error, inode, ARG(regs, 1));
 }
@@ -276,7 +249,7 @@ int64_t call_statfs(struct registers *regs)
 int64_t call_fstatfs(struct registers *regs)
 {
 	struct inode *inode = NULL;
-	int error = inode_of((int)ARG(regs, 0), &inode);
+	int error = inode_of((int)ARG(regs, 0), true, &inode);
 
 	return write_statfs(error, inode, ARG(regs, 1));
 }

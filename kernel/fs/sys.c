@@ -5,11 +5,12 @@
 #include "fs/tree.h"
 
 #include "arch/cpu.h"
+#include "main.h"
 #include "memory/space.h"
+#include "task/clock.h"
 #include "task/random.h"
 
-#define SECOND 1000000000ul
-#define TICK (SECOND / 100)
+#define TICK (SECOND / USER_HZ)
 
 static int print_meminfo(struct inode *inode, struct text *out)
 {
@@ -32,11 +33,10 @@ static int print_events(struct inode *inode, struct text *out)
 	return 0;
 }
 
-static const char *features(void)
-{
-	return "fpu tsc msr pae cx8 apic sep pge cmov pat clflush mmx fxsr sse sse2 syscall nx lm "
-	       "constant_tsc cpuid";
-}
+/* What every CPU has that this kernel starts on. */
+static const char features[] =
+	"fpu tsc msr pae cx8 apic sep pge cmov pat clflush mmx fxsr sse sse2 "
+	"syscall nx lm constant_tsc cpuid xsave";
 
 static int print_cpuinfo(struct inode *inode, struct text *out)
 {
@@ -47,28 +47,13 @@ static int print_cpuinfo(struct inode *inode, struct text *out)
 		text_add(out, "cpu MHz\t\t: %lu.%03lu\nphysical id\t: %u\nsiblings\t: 1\n",
 			 tsc_hz / 1000000, tsc_hz / 1000 % 1000, i);
 		text_add(out, "core id\t\t: 0\ncpu cores\t: 1\napicid\t\t: %u\n", cpus[i].apic_id);
-		text_add(out, "flags\t\t: %s%s%s%s%s\n", features(),
-			 cpu_features.xsave ? " xsave" : "",
+		text_add(out, "flags\t\t: %s%s%s%s\n", features,
 			 cpu_features.fsgsbase ? " fsgsbase" : "",
 			 cpu_features.pku ? " pku ospke" : "", cpu_features.la57 ? " la57" : "");
 		text_add(out, "address sizes\t: 48 bits physical, %u bits virtual\n\n",
 			 cpu_features.la57 ? 57 : 48);
 	}
 	return 0;
-}
-
-static unsigned count_processes(int *last)
-{
-	unsigned count = 0;
-
-	*last = 0;
-	lock_take(&process_lock);
-	list_for_each(process, &all_processes, struct process, all) {
-		count += process->thread_count;
-		*last = MAX(*last, process->pid);
-	}
-	lock_drop(&process_lock);
-	return count;
 }
 
 static int print_stat(struct inode *inode, struct text *out)
@@ -86,7 +71,7 @@ static int print_stat(struct inode *inode, struct text *out)
 	for (unsigned i = 0; i < cpu_count; i++)
 		text_add(out, "cpu%u %lu 0 0 %lu 0 0 0 0 0 0\n", i, cpus[i].ticks,
 			 total > cpus[i].ticks ? total - cpus[i].ticks : 0);
-	count_processes(&last);
+	task_count(&last);
 	text_add(out, "intr %lu\nbtime %lu\nprocesses %d\nprocs_running %u\nprocs_blocked 0\n",
 		 interrupts, time_at_boot / SECOND, last, sched_runnable());
 	return 0;
@@ -104,13 +89,14 @@ static int print_uptime(struct inode *inode, struct text *out)
 	return 0;
 }
 
+/* No averages: what runs now. */
 static int print_loadavg(struct inode *inode, struct text *out)
 {
 	unsigned running = sched_runnable(), count;
 	int last;
 
 	(void)inode;
-	count = count_processes(&last);
+	count = task_count(&last);
 	text_add(out, "%u.00 %u.00 %u.00 %u/%u %d\n", running, running, running, running, count,
 		 last);
 	return 0;
@@ -119,7 +105,8 @@ static int print_loadavg(struct inode *inode, struct text *out)
 static int print_version(struct inode *inode, struct text *out)
 {
 	(void)inode;
-	text_add(out, "Linux version 6.1.0-quire (quire) #1 SMP Quire\n");
+	text_add(out,
+		 SYSTEM_NAME " version " SYSTEM_RELEASE " (" SYSTEM_NODE ") " SYSTEM_VERSION "\n");
 	return 0;
 }
 
@@ -141,10 +128,10 @@ static const char *const constants[][2] = {
 	{ "/proc/sys/vm/overcommit_memory", "1" },
 	{ "/proc/sys/vm/max_map_count", "65530" },
 	{ "/proc/sys/vm/mmap_min_addr", "65536" },
-	{ "/proc/sys/kernel/ostype", "Linux" },
-	{ "/proc/sys/kernel/osrelease", "6.1.0-quire" },
-	{ "/proc/sys/kernel/version", "#1 SMP Quire" },
-	{ "/proc/sys/kernel/hostname", "quire" },
+	{ "/proc/sys/kernel/ostype", SYSTEM_NAME },
+	{ "/proc/sys/kernel/osrelease", SYSTEM_RELEASE },
+	{ "/proc/sys/kernel/version", SYSTEM_VERSION },
+	{ "/proc/sys/kernel/hostname", SYSTEM_NODE },
 	{ "/proc/sys/kernel/pid_max", "4194304" },
 	{ "/proc/sys/kernel/threads-max", "4194304" },
 	{ "/proc/sys/kernel/cap_last_cap", "40" },

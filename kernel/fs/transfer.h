@@ -24,6 +24,11 @@ int cursor_begin(struct cursor *cursor, uint64_t address, uint64_t count);
 void cursor_one(struct cursor *cursor, uint64_t address, uint64_t size);
 void cursor_end(struct cursor *cursor);
 
+/*
+ * Between two chunks of a call that may be long: other tasks have their turn. False: the process
+ * ends, and nobody asks for the rest.
+ */
+bool transfer_goes_on(void);
 /* Bytes done, or an error; *position moves on. => who else may move it is kept away by the caller
  */
 int64_t transfer_read(struct file *file, struct cursor *cursor, uint64_t *position);

@@ -13,6 +13,7 @@
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
+#define SECOND 1000000000ul /* in nanoseconds, as which the kernel keeps all times */
 
 struct list {
 	struct list *next, *prev;

@@ -193,28 +193,30 @@ int format(char *text, size_t size, const char *string, ...)
 	return length;
 }
 
-void print(const char *string, ...)
+static void send(void (*write)(const char *, size_t), const char *string, va_list arguments)
 {
 	char text[MESSAGE_ROOM];
+	int length = vformat(text, sizeof(text), string, arguments);
+
+	write(text, MIN((size_t)length, sizeof(text) - 1));
+}
+
+void print(const char *string, ...)
+{
 	va_list arguments;
-	int length;
 
 	va_start(arguments, string);
-	length = vformat(text, sizeof(text), string, arguments);
+	send(console_write, string, arguments);
 	va_end(arguments);
-	console_write(text, MIN((size_t)length, sizeof(text) - 1));
 }
 
 void report(const char *string, ...)
 {
-	char text[MESSAGE_ROOM];
 	va_list arguments;
-	int length;
 
 	va_start(arguments, string);
-	length = vformat(text, sizeof(text), string, arguments);
+	send(report_write, string, arguments);
 	va_end(arguments);
-	report_write(text, MIN((size_t)length, sizeof(text) - 1));
 }
 
 /* Room for `more` bytes and a NUL. */

@@ -123,7 +123,7 @@ size_t strlcpy(char *to, const char *from, size_t size)
 	return length;
 }
 
-static unsigned digit(char c)
+unsigned digit_value(char c)
 {
 	if (c >= '0' && c <= '9')
 		return (unsigned)(c - '0');
@@ -140,7 +140,7 @@ uint64_t parse_number(const char **s, unsigned base)
 
 	if (base == 16 && (*s)[0] == '0' && ((*s)[1] | 0x20) == 'x')
 		*s += 2;
-	for (; digit(**s) < base; (*s)++)
-		value = value * base + digit(**s);
+	for (; digit_value(**s) < base; (*s)++)
+		value = value * base + digit_value(**s);
 	return value;
 }

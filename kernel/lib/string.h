@@ -19,6 +19,8 @@ char *strchr(const char *s, int c);
 char *strrchr(const char *s, int c);
 /* Always ends with NUL if size > 0; returns strlen(from). */
 size_t strlcpy(char *to, const char *from, size_t size);
+/* What a hexadecimal digit stands for; 16: it is none. */
+unsigned digit_value(char c);
 /* Digits of `base` (10 or 16, a prefix 0x is skipped) from *s on, which is advanced. */
 uint64_t parse_number(const char **s, unsigned base);
 

@@ -10,7 +10,7 @@
 
 #include <quire/object.h>
 
-#define PAGE 4096ull
+#define PAGE QUIRE_PAGE_SIZE
 #define MAP_HUGETLB 0x40000
 
 static struct quire_mm *mm(void)

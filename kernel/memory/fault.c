@@ -17,9 +17,7 @@
 
 #define ERROR_PRESENT 1
 #define ERROR_USER 4
-#define ERROR_RESERVED 8
-
-#define FAULT_VECTOR 14
+#define ERROR_RESERVED 8 /* in the error code */
 
 /* The key of the mapping, for who asks after the fact. */
 static int key_at(struct quire_mm *mm, uint64_t address)
@@ -36,7 +34,7 @@ static void refuse(struct task *task, const struct registers *regs, uint64_t add
 		.signo = verdict == QUIRE_FAULT_BUS ? SIGBUS : SIGSEGV,
 		.address = address,
 		.error = regs->error,
-		.trap = FAULT_VECTOR,
+		.trap = EXCEPTION_PAGE_FAULT,
 	};
 
 	switch (verdict) {

@@ -2,7 +2,7 @@
 /*
  * The kernel's heap.
  *
- *     a page of small objects     [ header | object | object | ... ]     one size, one list of free ones
+ *     a page of small objects     [ header | object | object | ... ]     one size, one free list
  *     a block for a large one     [ header | object ...            ]     2^order pages
  *
  * Either way the header is at the beginning of the page in which the object begins, so heap_free
@@ -17,7 +17,7 @@
 
 #include <quire/machine.h>
 
-#define PAGE 4096ull
+#define PAGE QUIRE_PAGE_SIZE
 #define MAGIC 0x68656170u
 #define LARGE 0xffu
 

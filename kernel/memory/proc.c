@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* What /proc says about memory: proc(5), and Quire's own counters. */
 #include "lib/errno.h"
+#include "lib/string.h"
 #include "memory/heap.h"
 #include "memory/space.h"
 
 #include <quire/machine.h>
 #include <quire/stats.h>
 
-#define PAGE_KIB 4
+#define PAGE ((uint64_t)QUIRE_PAGE_SIZE)
+#define PAGE_KIB (PAGE / 1024)
 
 /* The layout may grow between asking for its length and having it. */
 void space_print_maps(struct space *space, struct text *out)
 {
-	size_t room = 4096, length;
+	size_t room = PAGE, length;
 	char *maps;
 
 	for (;; room = length + length / 4) {
@@ -36,22 +38,22 @@ void space_print_statm(struct space *space, struct text *out)
 	struct quire_stats stats;
 
 	quire_stats(space->mm, &stats);
-	text_add(out, "%lu %lu %lu %lu 0 %lu 0\n", stats.mapped / 4096,
+	text_add(out, "%lu %lu %lu %lu 0 %lu 0\n", stats.mapped / PAGE,
 		 stats.anonymous + stats.object_pages, stats.object_pages,
-		 (space->code_end - space->code_start + 4095) / 4096, stats.data / 4096);
+		 (space->code_end - space->code_start + PAGE - 1) / PAGE, stats.data / PAGE);
 }
 
 static void kib(struct text *out, const char *name, uint64_t pages)
 {
-	text_add(out, "%s:%*lu kB\n", name, (int)(27 - 4 - __builtin_strlen(name)),
-		 pages * PAGE_KIB);
+	/* The number ends in column 24, as in Linux. */
+	text_add(out, "%s:%*lu kB\n", name, (int)(23 - strlen(name)), pages * PAGE_KIB);
 }
 
 void memory_print_meminfo(struct text *out)
 {
 	struct quire_memory_stats memory;
 	struct quire_stats stats;
-	uint64_t heap = heap_used() / 4096, known, cached;
+	uint64_t heap = heap_used() / PAGE, known, cached;
 
 	quire_memory_stats(&memory);
 	quire_stats(NULL, &stats);
@@ -66,7 +68,7 @@ void memory_print_meminfo(struct text *out)
 	kib(out, "SwapCached", 0);
 	kib(out, "Active", stats.anonymous + cached);
 	kib(out, "Inactive", 0);
-	kib(out, "Mlocked", stats.locked / 4096);
+	kib(out, "Mlocked", stats.locked / PAGE);
 	kib(out, "SwapTotal", 0);
 	kib(out, "SwapFree", 0);
 	kib(out, "Dirty", 0);
@@ -79,7 +81,7 @@ void memory_print_meminfo(struct text *out)
 	kib(out, "SUnreclaim", heap);
 	kib(out, "PageTables", stats.tables);
 	kib(out, "CommitLimit", memory.total);
-	kib(out, "Committed_AS", stats.data / 4096);
+	kib(out, "Committed_AS", stats.data / PAGE);
 }
 
 /* The counters of all CPUs: `cpu_count` of struct quire_stats. NULL: no memory. */
@@ -145,8 +147,8 @@ static void print_event(struct text *out, const struct quire_event *event)
 {
 	const char *name = quire_counter_name(event->counter);
 
-	text_add(out, "%lu.%09lu cpu %u #%u %s address 0x%lx space %p\n", event->time / 1000000000,
-		 event->time % 1000000000, event->cpu, event->sequence,
+	text_add(out, "%lu.%09lu cpu %u #%u %s address 0x%lx space %p\n", event->time / SECOND,
+		 event->time % SECOND, event->cpu, event->sequence,
 		 name != NULL ? name : "grace_period_stalls", event->address, (void *)event->mm);
 }
 

@@ -25,7 +25,7 @@ struct space *space_create(uint64_t brk_start)
 {
 	struct quire_mm_config config = {
 		.mode = space_mode,
-		.start = 0x10000,
+		.start = SPACE_START,
 		.end = USER_END,
 		.mmap_top = SPACE_MMAP_TOP,
 		.brk_start = brk_start,

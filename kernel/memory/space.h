@@ -9,6 +9,7 @@
 #include <quire/x86_64.h>
 #include <stdatomic.h>
 
+#define SPACE_START 0x10000ull /* nothing is mapped below, so that NULL faults */
 /* Mappings are placed below; above lie the stack and room for it to grow. */
 #define SPACE_MMAP_TOP (USER_END - (129ull << 20))
 
@@ -31,8 +32,7 @@ extern bool space_speculation;
 struct space *space_create(uint64_t brk_start);
 struct space *space_fork(struct space *space); /* NULL: no memory */
 void space_get(struct space *space);
-/* The last one unmaps and frees. May sleep. => the caller's CPU does not run it, if it is the last
- */
+/* The last one unmaps and frees. May sleep. => no CPU runs it, if it is the last */
 void space_put(struct space *space);
 
 /* Files of /proc: maps and statm of a process; meminfo, quire/faults, quire/events. */

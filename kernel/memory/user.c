@@ -65,7 +65,8 @@ int64_t user_string(char *to, uint64_t from, size_t room)
 	size_t length = 0;
 
 	while (length < room) {
-		size_t part = MIN(room - length, 4096 - (from + length) % 4096);
+		size_t part = MIN(room - length,
+				  QUIRE_PAGE_SIZE - (from + length) % QUIRE_PAGE_SIZE);
 		size_t left = user_read_some(to + length, from + length, part);
 		const char *end = memchr(to + length, 0, part - left);
 

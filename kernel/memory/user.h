@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The user memory of the current task's space. An access that faults goes through quire_fault as the
- * program's own would, and may sleep; one that is refused ends in a fix-up: the call fails with
- * -EFAULT. Addresses beyond USER_END are refused without a look. So no spin lock is held.
+ * The user memory of the current task's space. An access that faults goes through quire_fault as
+ * the program's own would, and may sleep; one that is refused ends in a fix-up: the call fails with
+ * -EFAULT. Addresses beyond USER_END are refused without a look.
+ *
+ * => no spin lock is held
  *
  * All return 0 or -EFAULT unless they say otherwise; part of the bytes may have been copied then.
  */

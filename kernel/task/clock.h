@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SECOND 1000000000ull
+#define USER_HZ 100 /* ticks in times(2), /proc and AT_CLKTCK, whatever the timer does */
 
 struct timespec {
 	int64_t seconds, nanoseconds;

@@ -16,6 +16,7 @@
 #include "arch/cpu.h"
 #include "lib/string.h"
 #include "memory/heap.h"
+#include "memory/space.h"
 #include "memory/user.h"
 
 enum { ET_EXEC = 2, ET_DYN = 3, EM_X86_64 = 62, PF_X = 1, PF_W = 2, PF_R = 4 };
@@ -23,7 +24,6 @@ enum { PT_LOAD = 1, PT_INTERP = 3 };
 #define PT_GNU_STACK 0x6474e551u
 
 #define SEGMENTS_MAX (65536 / ELF_SEGMENT_SIZE)
-#define LOWEST 0x10000ull /* where spaces begin */
 #define PAGE QUIRE_PAGE_SIZE
 
 _Static_assert(sizeof(struct elf_header) == 64 && sizeof(struct elf_segment) == ELF_SEGMENT_SIZE,
@@ -148,7 +148,7 @@ static int read_segments(struct elf_image *image)
 static int check_image(const struct elf_image *image)
 {
 	if (image->count == 0 || image->header.entry >= image->high ||
-	    (image->header.type == ET_EXEC && image->low < LOWEST))
+	    (image->header.type == ET_EXEC && image->low < SPACE_START))
 		return -ENOEXEC;
 	return 0;
 }
@@ -211,7 +211,8 @@ static int map_segment(const struct elf_image *image, const struct elf_segment *
 	uint64_t start = page_down(segment->address + bias);
 	uint64_t file_end = page_up(segment->address + bias + segment->file_size);
 	uint64_t end = page_up(segment->address + bias + segment->memory_size);
-	int flags = QUIRE_MAP_PRIVATE | QUIRE_MAP_FIXED, all = 7, prot = protection(segment);
+	int all = QUIRE_PROT_READ | QUIRE_PROT_WRITE | QUIRE_PROT_EXEC, prot = protection(segment);
+	int flags = QUIRE_MAP_PRIVATE | QUIRE_MAP_FIXED;
 	int64_t at;
 
 	if (segment->file_size == 0)

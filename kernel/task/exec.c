@@ -22,8 +22,8 @@
 #include "task/limits.h"
 #include "task/signal_parts.h"
 
-#define PROGRAM_BASE 0x555555554000ull
-#define STACK_EXTRA (128ull << 10) /* mapped below sp from the beginning */
+#define PROGRAM_BASE 0x555555554000ull /* as in Linux: two thirds of the way up */
+#define STACK_EXTRA (128ull << 10)     /* mapped below sp from the beginning */
 
 static uint64_t round_up(uint64_t value, uint64_t to)
 {
@@ -256,7 +256,7 @@ static void first_registers(const struct exec *exec, struct registers *regs)
 	regs->rip = first->header.entry +
 		    (exec->interpreter.file ? exec->interpreter_bias : exec->bias);
 	regs->rsp = exec->sp;
-	regs->rflags = FLAG_INTERRUPT | 2;
+	regs->rflags = FLAG_INTERRUPT | FLAG_FIXED;
 	regs->cs = USER_CS;
 	regs->ss = USER_SS;
 	regs->error = UINT64_MAX;

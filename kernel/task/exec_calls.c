@@ -7,7 +7,6 @@
 #include "memory/user.h"
 #include "task/exec_parts.h"
 
-enum { AT_EMPTY_PATH = 0x1000, AT_SYMLINK_NOFOLLOW = 0x100 };
 #define FIRST_ROOM 4096
 
 /* Strings of a program side by side, and then pointers to them. */
@@ -150,7 +149,7 @@ int64_t call_execve(struct registers *regs)
 }
 
 /* A path below a descriptor goes through /proc, which has a link for each. */
-static int path_at(int descriptor, uint64_t from, int flags, char path[PATH_ROOM])
+static int path_at(int descriptor, uint64_t from, unsigned flags, char path[PATH_ROOM])
 {
 	int prefix = 0;
 	int64_t length = user_string(path, from, PATH_ROOM);
@@ -172,7 +171,8 @@ int64_t call_execveat(struct registers *regs)
 {
 	char *path = heap_alloc(PATH_ROOM);
 	struct file *file = NULL;
-	int flags = (int)ARG(regs, 4), error;
+	unsigned flags = (unsigned)ARG(regs, 4);
+	int error;
 
 	if (!path)
 		return -ENOMEM;

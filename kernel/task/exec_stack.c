@@ -14,6 +14,7 @@
 
 #include "lib/string.h"
 #include "memory/heap.h"
+#include "task/clock.h"
 #include "task/limits.h"
 #include "task/random.h"
 #include "task/signal_parts.h"
@@ -41,7 +42,6 @@ enum {
 	AT_MINSIGSTKSZ = 51,
 };
 #define AUXILIARY_WORDS (2 * 20)
-#define CLOCK_TICKS 100
 #define ROOM_LEAST (128ull << 10)
 #define ROOM_MOST (3ull << 20) /* the heap's blocks are up to 4 MiB */
 #define STRING_MOST (128ull << 10)
@@ -125,7 +125,7 @@ static void put_auxiliary(struct writer *to, const struct exec *exec, uint64_t n
 
 	put_pair(to, AT_HWCAP, cpu_features.hwcap);
 	put_pair(to, AT_PAGESZ, QUIRE_PAGE_SIZE);
-	put_pair(to, AT_CLKTCK, CLOCK_TICKS);
+	put_pair(to, AT_CLKTCK, USER_HZ);
 	put_pair(to, AT_PHDR, program->table ? program->table + exec->bias : 0);
 	put_pair(to, AT_PHENT, ELF_SEGMENT_SIZE);
 	put_pair(to, AT_PHNUM, program->header.table_count);

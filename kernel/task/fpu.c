@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The state of the floating-point and vector units: saved and loaded at each switch, by XSAVE where
- * the CPU has it. The kernel itself does not use these units, so they keep a program's state during
- * its system calls.
+ * The state of the floating-point and vector units: saved and loaded at each switch, by XSAVE. The
+ * kernel itself does not use these units, so they keep a program's state during its system calls.
  */
 #include "task/task.h"
 
 #include "lib/string.h"
 #include "memory/heap.h"
 
-#define FXSAVE_SIZE 512
 #define X87_CONTROL 0x37f
 #define MXCSR_AT 24
 #define MXCSR 0x1f80
@@ -27,11 +25,6 @@ static uint32_t pkru_offset(void)
 	return offset;
 }
 
-static size_t extended_size(void)
-{
-	return cpu_features.xsave ? cpu_features.xsave_size : FXSAVE_SIZE;
-}
-
 void extended_reset(void *area)
 {
 	const uint16_t control = X87_CONTROL;
@@ -39,7 +32,7 @@ void extended_reset(void *area)
 	const uint64_t present = 1ull << PKRU_COMPONENT;
 	uint8_t *at = area;
 
-	memset(at, 0, extended_size());
+	memset(at, 0, cpu_features.xsave_size);
 	memcpy(at, &control, sizeof(control));
 	memcpy(at + MXCSR_AT, &mxcsr, sizeof(mxcsr));
 	if (cpu_features.xsave_mask >> PKRU_COMPONENT & 1) {
@@ -50,7 +43,7 @@ void extended_reset(void *area)
 
 void *extended_create(void)
 {
-	void *area = heap_alloc(extended_size());
+	void *area = heap_alloc(cpu_features.xsave_size);
 
 	if (area)
 		extended_reset(area);
@@ -67,10 +60,7 @@ void extended_save(void *area)
 	uint32_t low = (uint32_t)cpu_features.xsave_mask;
 	uint32_t high = (uint32_t)(cpu_features.xsave_mask >> 32);
 
-	if (cpu_features.xsave)
-		__asm__ volatile("xsave64 (%0)" ::"r"(area), "a"(low), "d"(high) : "memory");
-	else
-		__asm__ volatile("fxsave64 (%0)" ::"r"(area) : "memory");
+	__asm__ volatile("xsave64 (%0)" ::"r"(area), "a"(low), "d"(high) : "memory");
 }
 
 void extended_load(const void *area)
@@ -78,13 +68,5 @@ void extended_load(const void *area)
 	uint32_t low = (uint32_t)cpu_features.xsave_mask;
 	uint32_t high = (uint32_t)(cpu_features.xsave_mask >> 32);
 
-	if (cpu_features.xsave)
-		__asm__ volatile("xrstor64 (%0)" ::"r"(area), "a"(low), "d"(high) : "memory");
-	else
-		__asm__ volatile("fxrstor64 (%0)" ::"r"(area) : "memory");
-}
-
-void extended_copy(void *to, const void *from)
-{
-	memcpy(to, from, extended_size());
+	__asm__ volatile("xrstor64 (%0)" ::"r"(area), "a"(low), "d"(high) : "memory");
 }

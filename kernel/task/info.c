@@ -2,6 +2,7 @@
 /* What programs ask of the system and of themselves: uname(2), sysinfo, prctl, personality. */
 #include "calls/calls.h"
 #include "lib/string.h"
+#include "main.h"
 #include "memory/user.h"
 #include "task/task.h"
 
@@ -29,13 +30,12 @@ struct utsname {
 int64_t call_uname(struct registers *regs)
 {
 	static const struct utsname name = {
-		"Linux", "quire", "6.1.0-quire", "#1 SMP Quire", "x86_64", "(none)",
+		SYSTEM_NAME, SYSTEM_NODE, SYSTEM_RELEASE, SYSTEM_VERSION, "x86_64", "(none)",
 	};
 
 	return user_write(ARG(regs, 0), &name, sizeof(name));
 }
 
-/* struct sysinfo */
 struct sysinfo {
 	int64_t uptime;
 	uint64_t loads[3];
@@ -45,29 +45,20 @@ struct sysinfo {
 	uint32_t unit;
 };
 
-static unsigned count_processes(void)
-{
-	unsigned count = 0;
-
-	lock_take(&process_lock);
-	list_for_each(process, &all_processes, struct process, all)
-		count += process->thread_count;
-	lock_drop(&process_lock);
-	return count;
-}
-
 int64_t call_sysinfo(struct registers *regs)
 {
 	struct quire_memory_stats memory;
 	struct sysinfo info;
+	int last;
 
 	quire_memory_stats(&memory);
 	memset(&info, 0, sizeof(info));
-	info.uptime = (int64_t)(time_now() / 1000000000);
+	info.uptime = (int64_t)(time_now() / SECOND);
+	/* No averages: what runs now. In 1/65536. */
 	info.loads[0] = info.loads[1] = info.loads[2] = (uint64_t)sched_runnable() << 16;
 	info.total_ram = memory.total * QUIRE_PAGE_SIZE;
 	info.free_ram = memory.free * QUIRE_PAGE_SIZE;
-	info.processes = (uint16_t)MIN(count_processes(), 65535u);
+	info.processes = (uint16_t)MIN(task_count(&last), (unsigned)UINT16_MAX);
 	info.unit = 1;
 	return user_write(ARG(regs, 0), &info, sizeof(info));
 }

@@ -12,7 +12,6 @@
 #include "memory/user.h"
 #include "task/signal_parts.h"
 
-#define SECOND 1000000000ull
 enum { ITIMER_REAL = 0 };
 
 struct user_itimer {

@@ -4,9 +4,10 @@
 
 #include "calls/calls.h"
 #include "lib/string.h"
+#include "fs/fs.h"
 #include "memory/user.h"
+#include "task/clock.h"
 
-#define SECOND 1000000000ull
 #define MIB (1ull << 20)
 
 enum { RUSAGE_SELF = 0, RUSAGE_CHILDREN = -1, RUSAGE_THREAD = 1 };
@@ -15,6 +16,8 @@ struct rlimit {
 	uint64_t current, maximum;
 };
 
+_Static_assert(ARRAY_SIZE(((struct process *)0)->limits) == RLIMITS, "task.h");
+
 void limits_init(struct process *process)
 {
 	for (unsigned i = 0; i < RLIMITS; i++)
@@ -22,7 +25,7 @@ void limits_init(struct process *process)
 	process->limits[RLIMIT_STACK][0] = 8 * MIB;
 	process->limits[RLIMIT_CORE][0] = 0;
 	process->limits[RLIMIT_NOFILE][0] = 1024;
-	process->limits[RLIMIT_NOFILE][1] = 1 << 20;
+	process->limits[RLIMIT_NOFILE][1] = OPEN_MAX;
 	process->limits[RLIMIT_MEMLOCK][0] = process->limits[RLIMIT_MEMLOCK][1] = 8 * MIB;
 	process->limits[RLIMIT_SIGPENDING][0] = process->limits[RLIMIT_SIGPENDING][1] = 4096;
 	process->limits[RLIMIT_MSGQUEUE][0] = process->limits[RLIMIT_MSGQUEUE][1] = 819200;
@@ -47,7 +50,7 @@ static int limit_check(unsigned which, const struct rlimit *limit)
 {
 	if (limit->current > limit->maximum)
 		return -EINVAL;
-	return which == RLIMIT_NOFILE && limit->maximum > 1 << 20 ? -EPERM : 0;
+	return which == RLIMIT_NOFILE && limit->maximum > OPEN_MAX ? -EPERM : 0;
 }
 
 /* => the process is counted by the caller; it may be ending */
@@ -126,10 +129,18 @@ static uint64_t faults_of(struct process *process)
 	return faults;
 }
 
+int usage_write(uint64_t to, uint64_t time, uint64_t faults)
+{
+	uint64_t usage[18] = { time / SECOND, time % SECOND / 1000 };
+
+	usage[8] = faults; /* ru_minflt */
+	return user_write(to, usage, sizeof(usage));
+}
+
 int64_t call_getrusage(struct registers *regs)
 {
 	struct process *process = current_process();
-	uint64_t usage[18] = { 0 }, time, faults = 0;
+	uint64_t time, faults = 0;
 
 	switch ((int)ARG(regs, 0)) {
 	case RUSAGE_SELF:
@@ -146,16 +157,13 @@ int64_t call_getrusage(struct registers *regs)
 	default:
 		return -EINVAL;
 	}
-	usage[0] = time / SECOND;
-	usage[1] = time % SECOND / 1000;
-	usage[8] = faults; /* ru_minflt */
-	return user_write(ARG(regs, 1), usage, sizeof(usage));
+	return usage_write(ARG(regs, 1), time, faults);
 }
 
 int64_t call_times(struct registers *regs)
 {
 	struct process *process = current_process();
-	uint64_t tick = SECOND / 100;
+	uint64_t tick = SECOND / USER_HZ;
 	uint64_t times[4] = { process_time(process) / tick, 0, process->children_time / tick, 0 };
 
 	if (ARG(regs, 0) && user_write(ARG(regs, 0), times, sizeof(times)))

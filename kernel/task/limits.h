@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Resource limits: kept by the process; those of memory are enforced by Quire. */
+/*
+ * Resource limits. Those of memory are enforced by Quire, RLIMIT_FSIZE and RLIMIT_NOFILE by fs/,
+ * RLIMIT_STACK bounds the arguments of execve, too; the others are kept and have no effect.
+ */
 #ifndef KERNEL_LIMITS_H
 #define KERNEL_LIMITS_H
 
@@ -30,5 +33,7 @@ enum {
 void limits_init(struct process *process);
 /* What the process's limits mean for a space. */
 void limits_apply(const struct process *process, struct quire_mm *mm);
+/* A struct rusage: the times, and the faults; what else it has is not counted. 0, or -EFAULT. */
+int usage_write(uint64_t to, uint64_t time, uint64_t faults);
 
 #endif

@@ -16,6 +16,8 @@
 #define WORDS 16
 #define KEY_WORDS 8
 
+enum { GRND_NONBLOCK = 1, GRND_RANDOM = 2, GRND_INSECURE = 4 };
+
 static struct lock random_lock;
 static uint32_t key[KEY_WORDS];
 static bool seeded;
@@ -117,9 +119,9 @@ int64_t call_getrandom(struct registers *regs)
 {
 	uint64_t at = ARG(regs, 0), size = MIN(ARG(regs, 1), (uint64_t)INT32_MAX);
 	uint8_t bytes[256];
-	uint64_t done = 0;
+	uint64_t done = 0, both = GRND_RANDOM | GRND_INSECURE;
 
-	if (ARG(regs, 2) & ~7ull || (ARG(regs, 2) & 6) == 6)
+	if (ARG(regs, 2) & ~(both | GRND_NONBLOCK) || (ARG(regs, 2) & both) == both)
 		return -EINVAL;
 	while (done < size) {
 		size_t part = MIN(size - done, sizeof(bytes)), missing;

@@ -4,6 +4,7 @@
 
 #include "calls/calls.h"
 #include "memory/user.h"
+#include "task/limits.h"
 
 enum {
 	WNOHANG = 1,
@@ -18,7 +19,6 @@ enum {
 #define W_CLONE 0x80000000u
 #define W_KINDS (W_NOTHREAD | W_ALL | W_CLONE)
 enum { P_ALL = 0, P_PID = 1, P_PGID = 2 };
-#define STATUS_CONTINUED 0xffff
 
 struct request {
 	int type, id;
@@ -120,17 +120,9 @@ static int wait_for_child(struct request *request)
 	return result;
 }
 
-/* struct rusage: times, and the faults; what else it has is not counted. */
 static int write_usage(uint64_t to, const struct request *request)
 {
-	int64_t usage[18] = { 0 };
-
-	if (!to)
-		return 0;
-	usage[0] = (int64_t)(request->time / 1000000000);
-	usage[1] = (int64_t)(request->time % 1000000000 / 1000);
-	usage[8] = (int64_t)request->faults;
-	return user_write(to, usage, sizeof(usage));
+	return to ? usage_write(to, request->time, request->faults) : 0;
 }
 
 int64_t call_wait4(struct registers *regs)

@@ -55,7 +55,7 @@ static int add(struct pending_signals *pending, const struct signal_info *info,
 {
 	bool again = pending->set & SIGBIT(info->signo);
 
-	if (info->signo < 32) {
+	if (info->signo < SIGRTMIN) {
 		struct queued_signal *old = find_entry(pending, info->signo);
 
 		if (again)
@@ -137,7 +137,7 @@ static bool stop_or_continue(struct process *process, int signal)
 	process->pending.set &= ~undone;
 	if (continued) {
 		process->stopped = false;
-		process->stop_event = 0xffff;
+		process->stop_event = STATUS_CONTINUED;
 	}
 	list_for_each(task, &process->threads, struct task, sibling) {
 		task->pending.set &= ~undone;
@@ -234,7 +234,7 @@ static struct queued_signal *take_from(struct pending_signals *pending, int sign
 		list_remove(&entry->node);
 		pending->count--;
 	}
-	if (signal < 32 || !find_entry(pending, signal))
+	if (signal < SIGRTMIN || !find_entry(pending, signal))
 		pending->set &= ~SIGBIT(signal);
 	return entry;
 }

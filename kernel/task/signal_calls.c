@@ -4,6 +4,7 @@
 #include "lib/string.h"
 #include "memory/heap.h"
 #include "memory/user.h"
+#include "task/clock.h"
 #include "task/signal_parts.h"
 
 #define SA_KNOWN                                                                                   \
@@ -35,16 +36,20 @@ void actions_assign(struct actions *to, struct actions *from)
 
 struct actions *actions_copy(struct actions *from)
 {
-	struct actions *actions = actions_create();
+	struct actions *actions = heap_alloc(sizeof(*actions));
 
-	if (actions)
-		actions_assign(actions, from);
+	if (!actions)
+		return NULL;
+	actions->references = 1;
+	actions->lock = (struct lock){ 0 };
+	actions_assign(actions, from);
 	return actions;
 }
 
 void actions_put(struct actions *actions)
 {
-	if (atomic_fetch_sub(&actions->references, 1) == 1)
+	/* Acquire and release: each other's uses are before the end. */
+	if (atomic_fetch_sub_explicit(&actions->references, 1, memory_order_acq_rel) == 1)
 		heap_free(actions);
 }
 
@@ -173,25 +178,6 @@ int64_t call_rt_sigsuspend(struct registers *regs)
 	return -ERESTART_NOHAND;
 }
 
-static int read_deadline(uint64_t from, uint64_t *deadline)
-{
-	struct {
-		int64_t seconds, nanoseconds;
-	} time;
-
-	*deadline = NEVER;
-	if (!from)
-		return 0;
-	if (user_read(&time, from, sizeof(time)))
-		return -EFAULT;
-	if (time.seconds < 0 || time.nanoseconds < 0 || time.nanoseconds >= 1000000000)
-		return -EINVAL;
-	if (time.seconds < (1ll << 33))
-		*deadline = time_now() + (uint64_t)time.seconds * 1000000000 +
-			    (uint64_t)time.nanoseconds;
-	return 0;
-}
-
 /* Which blocked signals wake this task all the same. */
 static void await(sigset set)
 {
@@ -209,17 +195,18 @@ int64_t call_rt_sigtimedwait(struct registers *regs)
 {
 	uint8_t bytes[SIGINFO_SIZE];
 	struct signal_info info;
-	uint64_t deadline;
+	uint64_t deadline = NEVER;
 	bool found;
 	sigset set;
-	int error;
+	int error = 0;
 
 	if (ARG(regs, 3) != sizeof(set))
 		return -EINVAL;
 	if (user_read(&set, ARG(regs, 0), sizeof(set)))
 		return -EFAULT;
 	set &= ~SIGNALS_UNBLOCKABLE;
-	error = read_deadline(ARG(regs, 2), &deadline);
+	if (ARG(regs, 2))
+		error = clock_read_timeout(ARG(regs, 2), &deadline);
 	if (error)
 		return error;
 	await(set);

@@ -37,7 +37,7 @@ struct extended_note {
 	uint32_t size, pad[7];
 };
 
-/* The first bytes of the state, of FXSAVE and XSAVE alike. */
+/* The first bytes of the state: FXSAVE's, and the header that XSAVE adds. */
 struct extended_state {
 	uint16_t control, status;
 	uint8_t tags, zero;
@@ -146,14 +146,14 @@ static void load_registers(struct registers *regs, const struct mcontext *from)
 		.cs = USER_CS,
 		.ss = USER_SS,
 		.error = UINT64_MAX,
-		.rflags = (from->rflags & FLAGS_USER) | FLAG_INTERRUPT | 2,
+		.rflags = (from->rflags & FLAGS_USER) | FLAG_INTERRUPT | FLAG_FIXED,
 	};
 }
 
 /* Bytes that the state takes on the stack, the second magic word included. */
 static uint64_t state_size(void)
 {
-	return cpu_features.xsave ? cpu_features.xsave_size + 4ull : FX_SIZE;
+	return cpu_features.xsave_size + 4ull;
 }
 
 /*
@@ -174,8 +174,6 @@ static int save_state(uint64_t to)
 	uint32_t end = MAGIC2;
 
 	extended_save(state);
-	if (!cpu_features.xsave)
-		return user_write(to, state, FX_SIZE);
 	present = state->present | XSTATE_X87 | XSTATE_SSE;
 	if (user_write(to, state, cpu_features.xsave_size) ||
 	    user_write(to + offsetof(struct extended_state, note), &note, sizeof(note)) ||
@@ -192,8 +190,6 @@ static void clean_state(struct extended_state *state, uint64_t present)
 
 	/* FXSAVE says which bits there are; 0 stands for those of the first CPUs. */
 	state->mxcsr &= own->mxcsr_mask ? own->mxcsr_mask : 0xffbf;
-	if (!cpu_features.xsave)
-		return;
 	memset(&state->note, 0, sizeof(state->note));
 	memset(&state->present, 0, XSAVE_HEADER);
 	state->present = present & cpu_features.xsave_mask;
@@ -212,7 +208,7 @@ static int read_state(struct extended_state *state, uint64_t from)
 	if (user_read(state, from, FX_SIZE))
 		return -EFAULT;
 	note = state->note;
-	if (cpu_features.xsave && note.magic == MAGIC1 && note.size >= FX_SIZE + XSAVE_HEADER &&
+	if (note.magic == MAGIC1 && note.size >= FX_SIZE + XSAVE_HEADER &&
 	    note.size <= cpu_features.xsave_size && note.size <= note.size_with_magic &&
 	    user_read(&end, from + note.size, sizeof(end)))
 		return -EFAULT;
@@ -231,7 +227,7 @@ static int read_state(struct extended_state *state, uint64_t from)
 static int load_state(uint64_t from)
 {
 	struct task *task = current_task();
-	size_t size = cpu_features.xsave ? cpu_features.xsave_size : FX_SIZE;
+	size_t size = cpu_features.xsave_size;
 	struct extended_state *state;
 	int error;
 
@@ -287,8 +283,7 @@ static void fill(struct frame *frame, const struct registers *regs, const struct
 
 	memset(frame, 0, sizeof(*frame));
 	frame->restorer = action->restorer;
-	context->flags = UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS |
-			 (cpu_features.xsave ? UC_FP_XSTATE : 0u);
+	context->flags = UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS | UC_FP_XSTATE;
 	altstack_get(task, regs->rsp, &context->stack);
 	save_registers(&context->mcontext, regs, info);
 	context->mask = task->restore_blocked ? task->saved_blocked : task->blocked;
@@ -319,7 +314,7 @@ int signal_frame(struct registers *regs, const struct signal_info *info,
 	regs->rax = 0;
 	regs->rsp = at;
 	regs->rip = action->handler;
-	regs->rflags &= ~(FLAG_DIRECTION | FLAG_TRAP | 0x10000ull);
+	regs->rflags &= ~(FLAG_DIRECTION | FLAG_TRAP | FLAG_RESUME);
 	regs->error = UINT64_MAX;
 	extended_reset(task->extended);
 	extended_load(task->extended);

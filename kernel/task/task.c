@@ -75,6 +75,18 @@ int tid_allocate(void)
 	return last_tid;
 }
 
+unsigned task_count(int *last)
+{
+	unsigned count = 0;
+
+	lock_take(&process_lock);
+	list_for_each(process, &all_processes, struct process, all)
+		count += process->thread_count;
+	*last = last_tid;
+	lock_drop(&process_lock);
+	return count;
+}
+
 void tid_link(struct task *task)
 {
 	list_add(chain(tasks, task->tid), &task->all);
@@ -182,7 +194,8 @@ void task_get(struct task *task)
 
 void task_put(struct task *task)
 {
-	if (atomic_fetch_sub(&task->references, 1) != 1)
+	/* Acquire and release: each other's uses are before the end. */
+	if (atomic_fetch_sub_explicit(&task->references, 1, memory_order_acq_rel) != 1)
 		return;
 	signals_drop(&task->pending);
 	stack_free(task->stack);
@@ -219,7 +232,8 @@ void process_get(struct process *process)
 
 void process_put(struct process *process)
 {
-	if (atomic_fetch_sub(&process->references, 1) != 1)
+	/* Acquire and release: as in task_put. */
+	if (atomic_fetch_sub_explicit(&process->references, 1, memory_order_acq_rel) != 1)
 		return;
 	signals_drop(&process->pending);
 	if (process->actions)

@@ -2,21 +2,22 @@
 /*
  * Tasks (threads) and processes.
  *
- *     process ──► threads (tasks)        process ──► space, files, actions    (counted: clone shares)
- *        │ children                      task ──► kernel stack, registers, signals
+ *     process ──► threads (tasks)     process ──► space, files, actions    (counted: clone shares)
+ *        │ children                   task ──► kernel stack, registers, signals
  *        ▼
  *     process ...
  *
- * Scheduler: a queue for each CPU, round robin within TICK_HZ / 20 slices, an idle CPU takes from the
- * longest queue. A task's state belongs to the lock of the CPU it is on. Kernel code is never
+ * Scheduler: a queue for each CPU, round robin with slices of SLICE_TICKS; an idle CPU takes from
+ * the longest queue. A task's state belongs to the lock of the CPU it is on. Kernel code is never
  * preempted: a task gives its CPU away in task_sleep, in task_yield, and on the way to user mode.
  *
- * Quire: kernel code of a task runs online, nested once. schedule() makes the CPU offline and the
- * next task's way out of schedule() brings it online, so a task that sleeps inside Quire (which is
- * offline then) and one that sleeps in the kernel can follow each other. Idle is offline.
+ * Quire: kernel code of a task runs online, nested once. A switch is made offline, and the next
+ * task comes back online by itself, so a task that sleeps inside Quire (which is offline then) and
+ * one that sleeps in the kernel can follow each other. Idle is offline.
  *
- * Process tree, tids, groups: one lock, `process_lock` (plain). Order: process_lock, actions.lock,
- * process.signal_lock (irq), run queue (irq).
+ * Process tree, tids, groups: one lock, `process_lock` (plain). Order: process_lock,
+ * process.signal_lock (irq), actions.lock (irq), and inside all of them timers and run queues
+ * (irq).
  */
 #ifndef KERNEL_TASK_H
 #define KERNEL_TASK_H
@@ -29,13 +30,14 @@
 #include "task/wait.h"
 
 #define STACK_ORDER 2
-#define STACK_SIZE (4096ull << STACK_ORDER)
+#define STACK_SIZE (QUIRE_PAGE_SIZE << STACK_ORDER)
+#define STATUS_CONTINUED 0xffff /* as wait4(2) gives it */
 
 enum task_state { TASK_RUNNABLE, TASK_SLEEPING, TASK_DEAD };
 enum task_work {
-	WORK_SIGNAL = 1, /* a signal may be pending */
-	WORK_EXIT = 2,	 /* the process ends, or another thread execs: this thread must go */
-	WORK_RSEQ = 4,	 /* it was switched or moved: rseq must be looked at */
+	WORK_SIGNAL = 1,  /* a signal may be pending */
+	WORK_EXIT = 2,	  /* the process ends, or another thread execs: this thread must go */
+	WORK_RSEQ = 4,	  /* it was switched or moved: rseq must be looked at */
 	WORK_RESTORE = 8, /* after ERESTART, or a mask is to be put back: for signal_deliver */
 };
 
@@ -52,9 +54,9 @@ struct task {
 	unsigned slice;		/* ticks left */
 	struct list run;
 	_Atomic uint64_t affinity; /* bits of CPUs */
-	struct timer timer; /* of task_sleep's deadline */
+	struct timer timer;	   /* of task_sleep's deadline */
 	uint64_t fs_base, gs_base;
-	void *extended; /* XSAVE area, 64-aligned; NULL for kernel threads */
+	void *extended;	     /* XSAVE area, 64-aligned; NULL for kernel threads */
 	struct quire_mm *mm; /* what runs with it; NULL for kernel threads and after exit */
 	uint64_t run_time, run_since, switches;
 
@@ -65,58 +67,63 @@ struct task {
 	int tid;
 	_Atomic uint32_t references;
 	char name[16];
-	int nice;	       /* kept for who asks; the scheduler knows no priorities */
-	uint64_t set_tid;      /* CLONE_CHILD_SETTID: stored by the new task itself */
-	uint64_t clear_tid;    /* CLONE_CHILD_CLEARTID */
+	int nice;	    /* kept for who asks; the scheduler knows no priorities */
+	uint64_t set_tid;   /* CLONE_CHILD_SETTID: stored by the new task itself */
+	uint64_t clear_tid; /* CLONE_CHILD_CLEARTID */
 	uint64_t robust_list;
-	struct { uint64_t address; uint32_t length, signature; } rseq;
+	struct {
+		uint64_t address;
+		uint32_t length, signature;
+	} rseq;
 	struct process *_Atomic vfork; /* the parent that waits until this one execs or ends */
 
-	/* --- signals: under process->signal_lock; `blocked` is written by the task itself alone --- */
+	/* --- signals: under process->signal_lock; `blocked` is changed by the task alone --- */
 	sigset blocked, saved_blocked;
-	bool restore_blocked; /* sigsuspend, ppoll: put saved_blocked back after delivery */
-	sigset awaited;	      /* sigtimedwait: taken although blocked */
-	bool stop_taken;      /* a stop signal was taken, and no SIGCONT sent since */
+	bool restore_blocked;	   /* sigsuspend, ppoll: put saved_blocked back after delivery */
+	sigset awaited;		   /* sigtimedwait: taken although blocked */
+	bool stop_taken;	   /* a stop signal was taken, and no SIGCONT sent since */
 	struct signal_info forced; /* signal_force; signo 0: none */
 	struct pending_signals pending;
-	struct { uint64_t address, size; uint32_t flags; } altstack;
-	/* Faults taken: min, maj for getrusage. */
-	uint64_t faults;
+	struct {
+		uint64_t address, size;
+		uint32_t flags;
+	} altstack;
+	uint64_t faults; /* taken, user copies included: for getrusage */
 };
 
 struct process {
 	int pid, group, session;
 	_Atomic uint32_t references;
-	struct process *parent; /* process_lock */
+	struct process *parent;	       /* process_lock */
 	struct list children, sibling; /* process_lock */
 	struct list all;	       /* in all_processes; process_lock */
 	struct list chain;	       /* of the pid table */
-	struct list threads; /* of tasks; changed under process_lock and signal_lock, read under either */
+	struct list threads; /* changed under process_lock and signal_lock, read under either */
 	unsigned thread_count;
 	struct space *space;
 	struct files *files;   /* fs/fs.h */
-	struct fs_context *fs; /* root, working directory, umask */
+	struct fs_context *fs; /* working directory, umask */
 	struct actions *actions;
 	struct lock signal_lock; /* irq */
 	struct pending_signals pending;
 	bool stopped;	/* by SIGSTOP and its like: threads sleep in signal_deliver; signal_lock */
-	int stop_event; /* for wait4: a status (0177, 0xffff) not yet asked for; 0: none */
-	struct timer alarm; /* ITIMER_REAL: set in task/itimer.c; process end cancels it (timer_cancel) */
+	int stop_event; /* for wait4: a status that nobody has asked for yet; 0: none */
+	struct timer alarm; /* ITIMER_REAL: itimer.c; the process's end cancels it */
 	uint64_t alarm_interval;
 	bool ending;	     /* exit_group or a fatal signal: signal_lock */
 	struct task *single; /* who makes all other threads end, to exec: signal_lock */
 	bool membarrier;     /* it has registered for expedited barriers */
-	bool zombie;   /* all threads are gone; waits for wait4 */
+	bool zombie;	     /* all threads are gone; waits for wait4 */
 	bool has_execed;
-	int exit_status; /* as wait4 gives it */
-	int exit_signal; /* to the parent; 0: none */
+	int exit_status;	      /* as wait4 gives it */
+	int exit_signal;	      /* to the parent; 0: none */
 	struct wait_queue child_wait; /* a child has changed */
 	struct wait_queue vfork_wait;
 	struct wait_queue thread_wait; /* a thread has ended: execve waits here */
-	char name[16], path[256]; /* of the program */
-	char *arguments;	  /* heap: argv, NUL-separated, for /proc */
+	char name[16], path[256];      /* of the program */
+	char *arguments;	       /* heap: argv, NUL-separated, for /proc */
 	size_t arguments_length;
-	uint64_t limits[16][2];	  /* rlimit: cur, max */
+	uint64_t limits[16][2]; /* by RLIMIT_* of task/limits.h: current, maximum */
 	uint64_t run_time, children_time, faults;
 	uint64_t start_time;
 };
@@ -136,12 +143,12 @@ static inline struct process *current_process(void)
 }
 
 /* --- sched.c --- */
-void sched_init(void);		    /* boot CPU, before any task */
-_Noreturn void sched_start(void);   /* each CPU becomes its idle task */
-/* A kernel thread, runnable. NULL: no memory. */
+void sched_init(void);		  /* boot CPU, before any task */
+_Noreturn void sched_start(void); /* each CPU becomes its idle task */
+/* A kernel thread, runnable (begin.c). NULL: no memory. */
 struct task *task_create_kernel(const char *name, void (*run)(void *), void *argument);
-void task_begin(void);		    /* what entry_new_task calls, on the new task's stack */
-void sched_interrupt(void);	    /* VECTOR_SWITCH came */
+void task_begin(void);	    /* begin.c: what entry_new_task calls, on the new task's stack */
+void sched_interrupt(void); /* membarrier.c: VECTOR_SWITCH came */
 /* Set bits of `work`; end a sleep that they end, interrupt the CPU where it runs. From anywhere. */
 void task_notify(struct task *task, uint32_t work);
 /* Nanoseconds that it ran, up to now. */
@@ -157,12 +164,14 @@ void task_affinity_changed(struct task *task);
 unsigned sched_runnable(void); /* over all CPUs, for sysinfo and /proc/loadavg */
 
 /* --- task.c: making and ending --- */
-/* A task without stack contents, tid given, in process; NULL: no memory. Not linked anywhere yet. */
+/* A task of `process` (NULL: a kernel thread), in no table, without a tid. NULL: no memory. */
 struct task *task_create(struct process *process);
 void task_get(struct task *task);
-void task_put(struct task *task); /* not from interrupts */
-struct task *task_find(int tid);	/* with a reference; NULL */
-struct process *process_find(int pid);	/* with a reference; NULL */
+void task_put(struct task *task);      /* not from interrupts */
+struct task *task_find(int tid);       /* with a reference; NULL */
+struct process *process_find(int pid); /* with a reference; NULL */
+/* Threads that there are, and the tid that was given last: for sysinfo and /proc. */
+unsigned task_count(int *last);
 void process_get(struct process *process);
 void process_put(struct process *process);
 uint64_t process_time(struct process *process); /* all its threads. => process_lock not held */
@@ -170,7 +179,7 @@ uint64_t process_time(struct process *process); /* all its threads. => process_l
 void task_vfork_done(void);
 /* The current thread ends; with its last thread the process does. */
 _Noreturn void task_exit(int status);
-/* The whole process ends with this wait status: exit code << 8, or the signal. Returns to nobody. */
+/* The whole process ends with this wait status: exit code << 8, or the signal. */
 _Noreturn void process_exit(int status);
 /* The same asked for by somebody else; takes effect when its threads leave the kernel. */
 void process_kill(struct process *process, int status);
@@ -185,15 +194,16 @@ int64_t task_clone(const struct clone_arguments *arguments);
 
 /* --- exec.c --- */
 /*
- * Replaces the current process's program. Arguments and environment are kernel strings (vectors that
- * end with NULL). On failure before the point of no return a negative error, and nothing has changed;
- * after it the process ends with SIGKILL. Fills *regs for the first instruction.
+ * Replaces the current process's program. Arguments and environment are kernel strings (vectors
+ * that end with NULL). 0, and *regs is filled for the first instruction; or a negative error, and
+ * nothing has changed: past the point of no return nothing can fail.
  */
 int exec_program(const char *path, char *const *arguments, char *const *environment,
 		 struct registers *regs);
 
 /* --- futex.c --- */
 int64_t futex_wake(uint64_t address, unsigned count, bool private);
+/* --- robust.c --- */
 void futex_exit(struct task *task); /* robust list, clear_tid */
 
 /* --- rseq.c --- */
@@ -207,6 +217,5 @@ void extended_reset(void *area); /* to the initial state */
 /* The current CPU's state into the area, and back. */
 void extended_save(void *area);
 void extended_load(const void *area);
-void extended_copy(void *to, const void *from);
 
 #endif

@@ -10,7 +10,7 @@
 
 #include "lib/string.h"
 
-#define TICK (1000000000ull / TICK_HZ)
+#define TICK (SECOND / TICK_HZ)
 
 struct timers {
 	struct lock lock; /* irq */
@@ -121,8 +121,10 @@ void timer_interrupt(void)
 	lock_drop(&timers->lock);
 	if (timers->tick <= time_now()) {
 		timers->tick = timers->busy ? time_now() + TICK : NEVER;
-		if (timers->busy)
+		if (timers->busy) {
+			this_cpu()->ticks++;
 			sched_tick();
+		}
 	}
 	lock_take(&timers->lock);
 	program(timers);

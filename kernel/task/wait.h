@@ -13,11 +13,11 @@
  * sleep_begin marks the task as sleeping, a full barrier; a waker that comes after makes it
  * runnable again, so task_sleep returns at once. That is why the condition is looked at in between.
  *
- * A task may wait in several queues at once (poll). Wakers may be interrupt handlers: queues have irq
- * locks. A waker removes nobody from a queue.
+ * A task may wait in several queues at once (poll). Wakers may be interrupt handlers: queues have
+ * irq locks. A waker removes nobody from a queue.
  *
- * => sleepers: no lock held, interrupts enabled, the CPU online with Quire (nested once, as all kernel
- *    code of tasks is), in no call of Quire
+ * => sleepers: no lock held, interrupts enabled, the CPU online with Quire (nested once, as all
+ *    kernel code of tasks is), in no call of Quire
  */
 #ifndef KERNEL_WAIT_H
 #define KERNEL_WAIT_H
@@ -39,13 +39,16 @@ struct waiter {
 	struct task *task;
 	struct wait_queue *queue;
 	/*
-	 * Not NULL: called instead of waking a task, with the queue's lock held: may take irq locks and
-	 * wake other queues (epoll).
+	 * Not NULL: called instead of waking a task, with the queue's lock held: may take irq
+	 * locks and wake other queues (epoll).
 	 */
 	void (*wake)(struct waiter *waiter);
 };
 
-#define WAIT_QUEUE_INIT(name) { LOCK_INIT, LIST_INIT((name).waiters) }
+#define WAIT_QUEUE_INIT(name)                                                                      \
+	{                                                                                          \
+		LOCK_INIT, LIST_INIT((name).waiters)                                               \
+	}
 
 void wait_queue_init(struct wait_queue *queue);
 /* For the current task, at the end. */
@@ -66,16 +69,16 @@ enum sleep_how {
 void sleep_begin(enum sleep_how how);
 void sleep_cancel(void);
 /*
- * 0: woken (or nothing to wait for). -ETIMEDOUT: time_now() >= deadline. -EINTR: as `how` allows. Callers
- * look at their condition again first: it counts more than these.
+ * 0: woken (or nothing to wait for). -ETIMEDOUT: time_now() >= deadline. -EINTR: as `how` allows.
+ * Callers look at their condition again first: it counts more than these.
  */
 int task_sleep(uint64_t deadline);
 /* A task that sleeps, or is about to, becomes runnable; else nothing happens. From anywhere. */
 void task_wake(struct task *task);
 
 /*
- * Waits in `queue` (a struct wait_queue *) until the condition, an expression, is true. Returns 0, or what
- * task_sleep said while it was still false.
+ * Waits in `queue` (a struct wait_queue *) until the condition, an expression, is true. Returns 0,
+ * or what task_sleep said while it was still false.
  */
 #define wait_until(queue, how, deadline, condition)                                                \
 	({                                                                                         \
@@ -105,7 +108,10 @@ struct mutex {
 	struct wait_queue queue;
 };
 
-#define MUTEX_INIT(name) { 0, WAIT_QUEUE_INIT((name).queue) }
+#define MUTEX_INIT(name)                                                                           \
+	{                                                                                          \
+		0, WAIT_QUEUE_INIT((name).queue)                                                   \
+	}
 void mutex_init(struct mutex *mutex);
 void mutex_take(struct mutex *mutex); /* sleeps deeply */
 void mutex_drop(struct mutex *mutex);

@@ -11,9 +11,9 @@
 #include <stdint.h>
 
 /*
- * The first word of the block at GS base: struct quire_x86_cpu.index. It changes only where a thread
- * sleeps. To the compiler it depends on a variable that it must believe to change there, too, so it
- * is read again after a call that may sleep and need not be in between.
+ * The first word of the block at GS base: struct quire_x86_cpu.index. It changes only where a
+ * thread sleeps. To the compiler it depends on a variable that it must believe to change there,
+ * too, so it is read again after a call that may sleep and need not be in between.
  */
 extern uint32_t x86_moves;
 static inline unsigned x86_cpu_index(void)

@@ -37,8 +37,14 @@ enum frame_kind {
 };
 
 struct quire_object;
-struct rmap;
 struct tables;
+
+/* One entry that maps an anonymous frame: frame/rmap.h. */
+struct rmap {
+	struct rmap *next;
+	struct tables *tables;
+	uint64_t address;
+};
 
 struct frame {
 	_Atomic uint32_t refs;
@@ -68,7 +74,8 @@ struct frame {
 			uint32_t mapcount;     /* entries that map it */
 			struct tables *tables; /* the one mapping, or one of them */
 			uint64_t address;
-			struct rmap *more; /* the others */
+			struct rmap *more;  /* the others */
+			struct rmap second; /* room for one of these, in the list or not */
 		} page;
 		/* FRAME_OBJECT: object/object.h */
 		struct {
@@ -91,6 +98,7 @@ struct frame {
 } __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct frame) == 64, "a descriptor is one cache line");
+_Static_assert(sizeof(((struct frame *)NULL)->u) == 56, "what a kind has to itself");
 
 extern HIDDEN struct frame *frame_table; /* indexed by pfn - frame_first */
 extern HIDDEN uint64_t frame_first, frame_count;
@@ -201,8 +209,8 @@ const char *frame_validate(void);
 
 /*
  * Failure injection, in debug builds (no effect elsewhere): the n-th call from now of frame_alloc,
- * frame_alloc_zeroed or slab_alloc (and so of rmap_alloc) by any CPU fails, once (n = 1: the next);
- * 0: none. inject_count is how many such calls there were since inject_set.
+ * frame_alloc_zeroed or slab_alloc (and so of rmap_add, for a third mapping) by any CPU fails, once
+ * (n = 1: the next); 0: none. inject_count is how many such calls there were since inject_set.
  */
 #ifdef QUIRE_DEBUG
 void inject_set(uint64_t n);

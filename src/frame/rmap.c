@@ -16,7 +16,8 @@
  * our back, but a pin never touches u.page.
  *
  * Acquire: whoever took other mappings away did so under the frame's lock and then put their
- * references (release); having seen refs 1, we see that the list is empty.
+ * references (release); having seen refs 1, we see that the list is empty, and that nobody looks at
+ * u.page.second, the entry in the descriptor, any more.
  */
 #include "frame/rmap.h"
 
@@ -38,13 +39,22 @@ static struct rmap **find(struct frame *frame, const struct tables *tables, uint
 	return link;
 }
 
-void rmap_add_shared(struct frame *frame, struct rmap *entry)
+/* By a small object: the entry in the descriptor may be in use, and it is not worth a look. */
+bool rmap_add_shared(struct frame *frame, struct tables *tables, uint64_t address)
 {
+	struct rmap *entry = slab_alloc(&rmap_slab);
+
+	if (unlikely(entry == NULL))
+		return false;
+	frame_get(frame);
+	entry->tables = tables;
+	entry->address = address;
 	spin_lock(&frame->u.page.lock, RANK_RMAP);
 	entry->next = frame->u.page.more;
 	frame->u.page.more = entry;
 	frame->u.page.mapcount++;
 	spin_unlock(&frame->u.page.lock);
+	return true;
 }
 
 /*
@@ -81,8 +91,8 @@ void rmap_remove_shared(struct frame *frame, const struct tables *tables, uint64
 	spin_lock(&frame->u.page.lock, RANK_RMAP);
 	entry = take_out(frame, tables, address);
 	spin_unlock(&frame->u.page.lock);
-	if (entry != NULL)
-		rmap_free(entry);
+	if (entry != NULL && entry != &frame->u.page.second)
+		slab_free(&rmap_slab, entry);
 }
 
 /* => the frame is exclusive, or its lock is held */

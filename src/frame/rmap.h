@@ -3,24 +3,21 @@
  * Reverse map: which entries map an anonymous frame.
  *
  * An exclusive frame keeps its one (tables, address) in the descriptor; a frame that several
- * entries map keeps one there and the others in a list. An entry and its reverse map change
+ * entries map keeps one there and the others in a list. The descriptor has room for one entry of
+ * the list, too: who adds a second mapping to an exclusive frame finds the list empty, so that room
+ * free, and needs no memory. Others are small objects. An entry and its reverse map change
  * together, under the leaf lock of that entry (Q15); where a frame has or gets more than one
  * mapping, also under the frame's own lock (RANK_RMAP). Each mapping holds one reference; a pin
  * (frame_try_get) holds one too, but gives no right to look at the reverse map.
  *
  *     descriptor: (tables, address) ──more──► rmap (tables, address) ──► rmap ... ──► NULL
+ *                 [second] ◄╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌ may be one of these, anywhere in the list
  *     mapcount = 1 + length of the list
  */
 #ifndef QUIRE_FRAME_RMAP_H
 #define QUIRE_FRAME_RMAP_H
 
 #include "frame/slab.h"
-
-struct rmap {
-	struct rmap *next;
-	struct tables *tables;
-	uint64_t address;
-};
 
 extern HIDDEN struct slab rmap_slab; /* slab_init'ed by who starts Quire, with sizeof(struct rmap)
 				      */
@@ -39,17 +36,6 @@ static inline void rmap_first(struct frame *frame, struct tables *tables, uint64
 	frame->u.page.more = NULL;
 }
 
-/* An entry for a further mapping, to be had before a leaf is locked; NULL: no memory. => pinned */
-static inline struct rmap *rmap_alloc(void)
-{
-	return slab_alloc(&rmap_slab);
-}
-
-static inline void rmap_free(struct rmap *entry)
-{
-	slab_free(&rmap_slab, entry);
-}
-
 /* Does the reverse map of the frame have this mapping? For the validator. => nothing else runs */
 bool rmap_has(struct frame *, const struct tables *, uint64_t address);
 
@@ -61,30 +47,28 @@ static inline bool rmap_is_exclusive(struct frame *frame)
 }
 
 /* rmap.c: of a frame that is not exclusive. */
-void rmap_add_shared(struct frame *, struct rmap *entry);
+bool rmap_add_shared(struct frame *, struct tables *, uint64_t address);
 void rmap_remove_shared(struct frame *, const struct tables *, uint64_t address);
 
 /*
- * One more mapping, and one more reference; `entry` is consumed. If the frame was exclusive, no
- * lock is taken: whoever finds it shared comes by one of the leaves that are locked here.
- * => the leaf lock of an existing mapping of the frame held, and that of the new one
+ * One more mapping, and one more reference. If the frame was exclusive, no lock is taken: whoever
+ * finds it shared comes by one of the leaves that are locked here.
+ * => the leaf lock of an existing mapping of the frame held, and that of the new one; pinned.
+ *    Returns false, with nothing changed, if there is no memory: never of an exclusive frame.
  */
-static inline void rmap_add(struct frame *frame, struct tables *tables, uint64_t address,
-			    struct rmap *entry)
+static ALWAYS_INLINE bool rmap_add(struct frame *frame, struct tables *tables, uint64_t address)
 {
-	bool exclusive = rmap_is_exclusive(frame);
-
 	assert_debug(frame->kind == FRAME_ANON);
+	if (unlikely(!rmap_is_exclusive(frame)))
+		return rmap_add_shared(frame, tables, address);
+	assert_debug(frame->u.page.mapcount == 1 && frame->u.page.more == NULL);
 	frame_get(frame);
-	entry->tables = tables;
-	entry->address = address;
-	if (unlikely(!exclusive)) {
-		rmap_add_shared(frame, entry);
-		return;
-	}
-	entry->next = NULL;
-	frame->u.page.more = entry;
+	frame->u.page.second.next = NULL;
+	frame->u.page.second.tables = tables;
+	frame->u.page.second.address = address;
+	frame->u.page.more = &frame->u.page.second;
 	frame->u.page.mapcount = 2;
+	return true;
 }
 
 /*

@@ -129,61 +129,90 @@ static int copy_layout(struct quire_mm *parent, struct quire_mm *child)
 
 /* --- the pages --- */
 
-/*
- * The same frame for both, writable for neither. What the child's entry is to be is in *entry.
- * => both leaves locked. False: no memory
- */
-static ALWAYS_INLINE bool share(struct sweep *s, struct quire_mm *child, struct frame *frame,
-				uint64_t address, slot *at, pte *entry)
+static ALWAYS_INLINE pte without_write(pte entry)
 {
-	struct rmap *rmap = rmap_alloc();
-	pte shared;
+	/* The same for data that were written, by name: constants make few instructions of it. */
+	if (likely(pte_rights(entry) == (RIGHT_READ | RIGHT_WRITE) && pte_is_accessed(entry) &&
+		   pte_is_dirty(entry) && !pte_is_special(entry)))
+		return pte_dirty(
+			pte_accessed(pte_make(pte_pfn(entry), RIGHT_READ, pte_key(entry))));
+	return pte_change(entry, pte_rights(entry) & ~RIGHT_WRITE, pte_key(entry));
+}
 
-	if (unlikely(!rmap))
-		return false;
+/*
+ * The parent's entry: not writable any more. Returns what it says now.
+ * => its leaf locked
+ */
+static ALWAYS_INLINE pte protect(slot *at, pte entry)
+{
+	pte shared = without_write(entry);
+
 	/* By exchange: the CPU's walker may set a mark in between (Q13). */
-	do {
-		shared = pte_change(*entry, pte_rights(*entry) & ~RIGHT_WRITE, pte_key(*entry));
-	} while (shared != *entry && !at_cas(at, entry, shared));
-	*entry = shared;
-	rmap_add(frame, &child->tables, address, rmap);
-	gather_flush(&s->gather, address, PAGE_SIZE);
-	s->unmapped--; /* one more in the child */
-	return true;
+	while (pte_rights(entry) & RIGHT_WRITE && unlikely(!at_cas(at, &entry, shared)))
+		shared = without_write(entry);
+	return shared;
+}
+
+/* The anonymous page that an entry maps; NULL: there is none, or it is the zero page. */
+static ALWAYS_INLINE struct frame *anonymous_page(pte entry)
+{
+	struct frame *frame;
+
+	if (unlikely(!pte_is_mapped(entry) || pte_is_special(entry)))
+		return NULL;
+	frame = frame_of(pte_pfn(entry));
+	return likely(frame->kind == FRAME_ANON) ? frame : NULL;
+}
+
+static bool is_zero_page(pte entry)
+{
+	return pte_is_mapped(entry) && !pte_is_special(entry) &&
+	       frame_of(pte_pfn(entry)) == frame_zero;
 }
 
 /* => both leaves locked. False: no memory */
 static bool copy_entries(struct sweep *s, struct quire_mm *child, struct frame *to)
 {
-	uint64_t address = s->address, end = sweep_leaf_end(s);
-	slot *source = table_slot(s->leaf, address), *targets = frame_bytes(to);
+	uint64_t address = s->address, end = sweep_leaf_end(s), first = address, last = address;
+	slot *source = table_slot(s->leaf, address), *target = table_slot(to, address);
+	uint16_t shared = 0, zero = 0;
 	bool copied = true;
 
-	for (; address < end; address += PAGE_SIZE, source++) {
+	for (; address < end; address += PAGE_SIZE, source++, target++) {
 		pte entry = at_load(source);
-		struct frame *frame;
+		struct frame *frame = anonymous_page(entry);
 
-		if (entry == PTE_NONE) {
-			sweep_skip(s, end, &address, &source);
+		if (likely(frame != NULL)) {
+			/* The same frame for both, writable for neither. */
+			copied = rmap_add(frame, &child->tables, address);
+			if (unlikely(!copied))
+				break;
+			entry = protect(source, entry);
+			/* Release: pairs with walkers' acquire loads. */
+			at_store_release(target, entry);
+			last = address;
+			shared++;
 			continue;
 		}
 		s->busy = pte_is_busy(entry);
-		if (unlikely(s->busy))
+		if (s->busy)
 			break;
-		/* Of objects the child has faults of its own. */
-		if (pte_is_special(entry))
-			continue;
-		frame = frame_of(pte_pfn(entry));
-		if (frame->kind == FRAME_OBJECT)
-			continue;
-		copied = frame == frame_zero || share(s, child, frame, address, source, &entry);
-		if (unlikely(!copied))
-			break;
-		/* Release: pairs with walkers' acquire loads. */
-		at_store_release(&targets[table_index(address, 0)], entry);
-		to->u.table.used++;
+		if (entry == PTE_NONE) {
+			sweep_skip(s, end, &address, &source);
+			target = table_slot(to, address);
+		} else if (is_zero_page(entry)) {
+			at_store_release(target, entry); /* as above */
+			zero++;
+		} /* else of an object: the child has faults of its own */
+		if (shared == 0)
+			first = address + PAGE_SIZE;
 	}
 	s->address = address;
+	to->u.table.used += (uint16_t)(shared + zero);
+	s->unmapped -= shared; /* so many more in the child */
+	/* From the first that was shared to the last. */
+	if (shared != 0)
+		gather_flush(&s->gather, first, last - first + PAGE_SIZE);
 	return copied;
 }
 

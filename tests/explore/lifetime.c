@@ -107,6 +107,14 @@ static void wait_only(void)
 SCENARIO(H1_period_begins_in_an_edit, "a grace period begins in the middle of an edit",
 	 .setup = known, .run = { extend, read_zero, wait_only });
 
+static void narrow_all(void)
+{
+	protect(A, 3, QUIRE_PROT_READ);
+}
+
+SCENARIO(H1_period_begins_in_a_swap, "the same, where the new VMA has the old one's bounds",
+	 .setup = known, .run = { narrow_all, read_zero, wait_only });
+
 /* --- H2, H10, H11: the tree changes shape beside look-ups --- */
 
 #define AT(i) (A + 2 * (i)*PAGE)

@@ -184,6 +184,19 @@ static unsigned long any_argument(uint64_t *random)
 	}
 }
 
+/* A range of the arena, and what follows it. */
+static void shape_range(uint64_t *random, long number, unsigned long *a)
+{
+	a[0] = ARENA + random_below(random, ARENA_PAGES) * PAGE;
+	a[1] = random_below(random, ARENA_PAGES) * PAGE;
+	a[2] = random_below(random, 26);
+	if (number == SYS_mremap) {
+		a[2] *= PAGE;
+		a[3] = random_below(random, 8);
+		a[4] = ARENA + random_below(random, ARENA_PAGES) * PAGE;
+	}
+}
+
 /* Arguments of the shape that the call wants, mostly. */
 static void shape(uint64_t *random, long number, unsigned long *a)
 {
@@ -210,14 +223,7 @@ static void shape(uint64_t *random, long number, unsigned long *a)
 	case SYS_mincore:
 	case SYS_mlock:
 	case SYS_pkey_mprotect:
-		a[0] = ARENA + random_below(random, ARENA_PAGES) * PAGE;
-		a[1] = random_below(random, ARENA_PAGES) * PAGE;
-		a[2] = random_below(random, 26);
-		if (number == SYS_mremap) {
-			a[2] *= PAGE;
-			a[3] = random_below(random, 8);
-			a[4] = ARENA + random_below(random, ARENA_PAGES) * PAGE;
-		}
+		shape_range(random, number, a);
 		break;
 	case SYS_read:
 	case SYS_write:
@@ -231,9 +237,6 @@ static void shape(uint64_t *random, long number, unsigned long *a)
 		a[2] = random_below(random, 20) * 1000;
 		if (number == SYS_ftruncate)
 			a[1] = random_below(random, 100000);
-		break;
-	default:
-		break;
 	}
 }
 
