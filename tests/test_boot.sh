@@ -102,6 +102,59 @@ timeout --signal=INT --kill-after=10 3 "$quire" boot -- "$busybox" sleep 1000 >"
 code=$?
 expect "interrupted" 124 ''
 
+for signal in HUP QUIT TERM; do
+	number=$(kill -l $signal)
+	env --default-signal=$signal "$quire" boot --timeout 60 -- "$busybox" sh -c 'echo up; busybox sleep 1000' \
+		>"$dir/out" 2>"$dir/err" </dev/null & # in the background QUIT would be ignored
+	pid=$!
+	for _ in {1..300}; do
+		grep -q up "$dir/out" && break
+		sleep 0.1
+	done
+	kill -$signal $pid
+	wait $pid
+	code=$?
+	expect "SIG$signal" $((128 + number)) 'up\n'
+done
+"$quire" boot --timeout 60 -- "$busybox" yes 2>"$dir/err" </dev/null | head -1 >"$dir/out"
+code=${PIPESTATUS[0]}
+expect "nobody reads" 141 'y\n'
+[ ! -s "$dir/err" ] || { echo "# not quiet: $(cat "$dir/err")"; status=1; }
+
+# says NAME STATUS WORDS...: each on the standard error or the output
+says()
+{
+	local name=$1 bad=0
+	[ "$code" = "$2" ] || bad=1
+	shift 2
+	for words; do
+		cat "$dir/out" "$dir/err" | grep -q -e "$words" || bad=1
+	done
+	count=$((count + 1))
+	[ $bad = 0 ] && echo "ok $count $name" && return
+	echo "not ok $count $name: status $code, $(cat "$dir/out" "$dir/err")"
+	status=1
+}
+
+echo 'int one(void); int two(void); int main(void) { return one() + two(); }' >"$dir/main.c"
+for name in one two; do
+	echo "int $name(void) { return 0; }" | cc -shared -fPIC -x c - -o "$dir/libabsent-$name.so"
+done
+cc "$dir/main.c" -o "$dir/main" -L"$dir" -labsent-one -labsent-two
+rm "$dir"/libabsent-*.so
+run -- "$dir/main"
+says "libraries that are not here" 127 'library libabsent-one.so is not here' 'library libabsent-two.so is not here'
+printf 'neither\n' >"$dir/neither"
+chmod +x "$dir/neither"
+run -- "$dir/neither"
+says "no format" 126 "^quire: .* can't be run: not an executable format"
+printf '#!/no/such/interpreter\n' >"$dir/neither"
+run -- "$dir/neither"
+says "no interpreter" 127 "^quire: .* can't be run: it or its interpreter is not there"
+mkfifo "$dir/tree/fifo"
+run --dir "$dir/tree:/data" -- /bin/true
+says "a fifo is left out" 0 'not packed: .*/tree/fifo'
+
 run -- /no/such/program
 refused "no program" 'no such program'
 run -- "$dir/file"
@@ -110,10 +163,16 @@ run
 refused "nothing to run" 'which program'
 run --cpus 0 -- /bin/true
 refused "no CPUs" 'cpus'
+run --cpus 65 -- /bin/true
+refused "too many CPUs" 'at most 64'
+run --profile-marked -- /bin/true
+refused "nothing to profile" 'needs --profile'
+run -- "$dir/tree"
+refused "a directory as program" 'is a directory'
 run --env x -- /bin/true
 refused "no environment" 'NAME=VALUE'
 run --file "$dir/none" -- /bin/true
-refused "no such file" 'none'
+refused "no such file" 'none: No such file or directory$'
 run --dir "$dir/file" -- /bin/true
 refused "no such directory" 'not a directory'
 run --kernel "$dir/none" -- /bin/true
@@ -121,6 +180,6 @@ refused "no such kernel" 'none'
 run --mode fast -- /bin/true
 refused "no such mode" 'mode'
 run --mem 16 -- /bin/true
-refused "too little memory" 'memory'
+refused "too little memory" 'at least --mem [3-9][0-9]'
 echo "1..$count"
 exit $status

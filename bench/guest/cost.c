@@ -261,16 +261,14 @@ static uint64_t protect_large(void)
 
 static uint64_t give_back(void)
 {
-	unsigned char *p = anonymous(64);
+	unsigned char *p = anonymous(REPEAT);
 
-	write_each(p, 64);
+	write_each(p, REPEAT);
 	uint64_t start = timed_begin();
-	for (int i = 0; i < REPEAT; i++) {
-		call3(__NR_madvise, p + 32 * PAGE, PAGE, MADV_DONTNEED);
-		write_each(p + 32 * PAGE, 1);
-	}
+	for (uint64_t i = 0; i < REPEAT; i++)
+		call3(__NR_madvise, p + i * PAGE, PAGE, MADV_DONTNEED);
 	start = timed_end() - start;
-	unmap(p, 64);
+	unmap(p, REPEAT);
 	return start / REPEAT;
 }
 

@@ -59,7 +59,7 @@ static void out_of_memory(struct process *process)
 {
 	if (process->ending)
 		return;
-	print("out of memory: %s (process %d) is ended\n", process->name, process->pid);
+	print("quire: out of memory: %s (process %d) is ended\n", process->name, process->pid);
 	process_kill(process, SIGKILL);
 }
 

@@ -289,6 +289,28 @@ static bool fill_first(struct process *process, struct task *task)
 	return process->files && process->fs && process->actions && task->extended;
 }
 
+/* Why a program can't be run, in words, or NULL. */
+static const char *exec_reason(int error)
+{
+	static const struct {
+		int error;
+		const char *words;
+	} reasons[] = {
+		{ ENOENT, "it or its interpreter is not there" },
+		{ ENOEXEC, "not an executable format" },
+		{ EACCES, "it or its interpreter may not be executed" },
+		{ E2BIG, "its arguments are too long" },
+		{ ENOMEM, "not enough memory" },
+		{ ELOOP, "too many links or interpreters" },
+		{ ENOTDIR, "a part of its path is not a directory" },
+	};
+
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+		if (reasons[i].error == -error)
+			return reasons[i].words;
+	return NULL;
+}
+
 void process_start_first(char *const *arguments, char *const *environment)
 {
 	struct registers *regs = task_registers(current_task());
@@ -316,7 +338,12 @@ void process_start_first(char *const *arguments, char *const *environment)
 	if (!error)
 		error = exec_program(arguments[0], arguments, environment, regs);
 	if (error) {
-		print("quire: %s can't be run: error %d\n", arguments[0], -error);
+		const char *reason = exec_reason(error);
+
+		if (reason)
+			print("quire: %s can't be run: %s\n", arguments[0], reason);
+		else
+			print("quire: %s can't be run: error %d\n", arguments[0], -error);
 		process_exit((error == -ENOENT ? 127 : 126) << 8);
 	}
 	sched_enter_user();

@@ -57,8 +57,9 @@ void port_wait(_Atomic uint32_t *word, uint32_t seen)
 }
 
 /*
- * Fill in, where a CPU is a thread of a host: until port_back(true) flushes don't wait for this
- * CPU, which uses no translation meanwhile.
+ * Fill in, where a CPU is a thread of a host: until port_back, which is given what port_away
+ * returned, flushes don't wait for this CPU, which uses no translation meanwhile. In a kernel,
+ * where a flush interrupts, port_away returns 0 and port_back does nothing, as here.
  */
 uint32_t port_away(void)
 {
