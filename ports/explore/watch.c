@@ -200,6 +200,10 @@ void __real_slab_free(struct slab *, void *);
 void __wrap_slab_free(struct slab *, void *);
 void __real_frame_put(struct frame *);
 void __wrap_frame_put(struct frame *);
+void __real_frame_put_zeroed(struct frame *);
+void __wrap_frame_put_zeroed(struct frame *);
+void __real_frame_put_all(const uint32_t *, size_t);
+void __wrap_frame_put_all(const uint32_t *, size_t);
 
 void __wrap_slab_free(struct slab *slab, void *object)
 {
@@ -210,22 +214,42 @@ void __wrap_slab_free(struct slab *slab, void *object)
 	free_later(slab, object, object, slab->size, __builtin_return_address(0));
 }
 
-void __wrap_frame_put(struct frame *frame)
+static void put_frame(struct frame *frame, const void *pc)
 {
-	uint32_t refs;
+	uint32_t refs = at_sub(&frame->refs, 1u); /* as frame_put does */
 
-	if (phase != PHASE_RUN) {
-		__real_frame_put(frame);
-		return;
-	}
-	refs = at_sub(&frame->refs, 1u); /* as frame_put does */
 	if (refs == 0)
 		explore_fail("a frame without references is put");
 	if (refs != 1)
 		return;
-	free_later(NULL, frame, frame_bytes(frame), PAGE_SIZE << frame->order,
-		   __builtin_return_address(0));
-	poison((char *)frame + GRAIN, sizeof(*frame) - GRAIN, __builtin_return_address(0));
+	free_later(NULL, frame, frame_bytes(frame), PAGE_SIZE << frame->order, pc);
+	poison((char *)frame + GRAIN, sizeof(*frame) - GRAIN, pc);
+}
+
+void __wrap_frame_put(struct frame *frame)
+{
+	if (phase != PHASE_RUN)
+		__real_frame_put(frame);
+	else
+		put_frame(frame, __builtin_return_address(0));
+}
+
+void __wrap_frame_put_zeroed(struct frame *frame)
+{
+	if (phase != PHASE_RUN)
+		__real_frame_put_zeroed(frame);
+	else
+		put_frame(frame, __builtin_return_address(0));
+}
+
+void __wrap_frame_put_all(const uint32_t *frames, size_t count)
+{
+	if (phase != PHASE_RUN) {
+		__real_frame_put_all(frames, count);
+		return;
+	}
+	for (size_t i = 0; i < count; i++)
+		put_frame(frame_table + frames[i], __builtin_return_address(0));
 }
 
 void watch_release_freed(void)
