@@ -254,7 +254,7 @@ static void validator_magazines(void **state)
 	EXPECT(m->objects[0] = soft_memory + ARENA - 16, "a free object is no object of this slab");
 	EXPECT(m->objects[0] = frame_bytes(frame_zero), "a free object is no object of this slab");
 	/* The 64 bytes after the last object that fits. */
-	EXPECT(m->objects[0] = (char *)frame_bytes(slab.partial) + 21 * 192,
+	EXPECT(m->objects[0] = (char *)frame_bytes(frame_of_bytes(object)) + 21 * 192,
 	       "a free object is no object of this slab");
 	m->objects[0] = objects[0];
 	if (DEBUG_CHECKS) {
@@ -276,7 +276,7 @@ static void validator_frames(void **state)
 	begin(512, 4 * MIB);
 	for (unsigned n = 0; n < 16; n++)
 		objects[n] = slab_alloc(&slab);
-	soft_cpu_index = 1; /* whose magazine takes 15: two frames, of which one is left partial */
+	soft_cpu_index = 1; /* whose magazine takes 31: four frames, of which one is left partial */
 	objects[16] = slab_alloc(&slab);
 	soft_cpu_index = 0;
 	for (unsigned n = 0; n < 16; n += 4) {
