@@ -82,7 +82,8 @@ static int check(const struct inode *inode, uint32_t flags)
 		return 0;
 	if (is_directory(inode) && flags & (O_ACCMODE | O_CREAT | O_TRUNC))
 		return -EISDIR;
-	if ((inode->mode & S_IFMT) == S_IFSOCK)
+	/* Sockets, and what /proc/self/fd leads to that never had a name: eventfd, epoll. */
+	if ((inode->mode & S_IFMT) == S_IFSOCK || !inode->ops)
 		return -ENXIO;
 	if (inode->print && flags & O_ACCMODE)
 		return -EACCES;

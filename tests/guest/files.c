@@ -288,6 +288,14 @@ static void own_proc(void)
 	check(access(name, R_OK) == 0);
 	fails(open("/proc/self/missing", O_RDONLY), ENOENT);
 	unlink("proc");
+
+	/* What never had a name can't be opened by the one that /proc gives it. */
+	int event = (int)syscall(SYS_eventfd2, 0, 0);
+	char nameless[32];
+
+	snprintf(nameless, sizeof(nameless), "/proc/self/fd/%d", event);
+	fails(open(nameless, O_RDWR), ENXIO);
+	close(event);
 }
 
 TAP_MAIN(CASE(contents), CASE(opening), CASE(directories), CASE(listings), CASE(links),
