@@ -30,6 +30,7 @@ static unsigned long seconds = 10, seed = 1;
 static _Atomic unsigned long *made;
 static unsigned char *guarded;
 static uint64_t life_ends;
+static int null; /* opened first: a child may remove its name */
 
 static const char *const paths[] = {
 	"/tmp/fuzz/a",
@@ -292,11 +293,12 @@ static void nothing(int signal)
 /* Things for the calls to find: descriptors from 3 on, the arena. */
 static void furnish(void)
 {
-	int null = open("/dev/null", O_RDWR), ends[2], file = memfd_create("fuzz", 0);
+	int ends[2], file;
 	struct itimerval often = { { 0, 10000 }, { 0, 10000 } };
 	struct sigaction action = { .sa_handler = nothing };
 
-	dup2(null, 0), dup2(null, 1), dup2(null, 2);
+	dup2(null, 0), dup2(null, 1), dup2(null, 2), close(null);
+	file = memfd_create("fuzz", 0);
 	(void)!ftruncate(file, 16 * (off_t)PAGE);
 	(void)!pipe2(ends, O_NONBLOCK);
 	open("/tmp/fuzz/a", O_RDWR | O_CREAT, 0600);
@@ -316,7 +318,9 @@ static _Noreturn void child(uint64_t random)
 {
 	pthread_t thread;
 
-	setpgid(0, 0);
+	/* Of a session of its own it can't join the group of the first process, and then signal it.
+	 */
+	setsid();
 	life_ends = milliseconds() + LIFE;
 	furnish();
 	for (int i = 1; i < THREADS; i++)
@@ -393,6 +397,7 @@ int main(int argc, char **argv)
 	random = seed;
 	end = milliseconds() + seconds * 1000;
 	printf("1..1\n# fuzz: %lu s, seed %lu\n", seconds, seed);
+	need((null = open("/dev/null", O_RDWR)) >= 0);
 	need((made = mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) != MAP_FAILED);
 	guarded = memory(GUARDED, RW);
 	for (size_t i = 0; i < GUARDED * PAGE; i += 64)
