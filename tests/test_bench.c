@@ -4,8 +4,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -149,12 +151,13 @@ static void test_spread(void **state)
 /* Names fit the tables' columns, and say which loop is meant. */
 static void test_loop_names(void **state)
 {
-	const struct loop *const tables[] = { bench_loops, bench_files, bench_antagonists };
+	const struct loop *const tables[] = { bench_loops, bench_files, bench_ebizzy,
+					      bench_antagonists };
 	const char *names[64];
 	size_t count = 0;
 
 	(void)state;
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = 0; i < 4; i++)
 		for (const struct loop *loop = tables[i]; loop->name; loop++) {
 			assert_true(strlen(loop->name) <= 24);
 			assert_true(strlen(loop->group) <= 14);
@@ -181,14 +184,152 @@ static void test_operation_names(void **state)
 	assert_null(operation_find("no-such-operation"));
 }
 
+/* Each bucket ends where the next begins. */
+static void test_bucket_ends(void **state)
+{
+	(void)state;
+	for (size_t i = 1; i < HISTOGRAM_BUCKETS; i++) {
+		struct histogram *h = empty();
+
+		histogram_add(h, histogram_bucket_end(i - 1));
+		histogram_add(h, histogram_bucket_end(i - 1) + 1);
+		histogram_add(h, histogram_bucket_end(i));
+		assert_int_equal(h->buckets[i - 1], 1);
+		assert_int_equal(h->buckets[i], 2);
+		free(h);
+	}
+}
+
+/* What is to be drawn: the first two loops of a table in two modes, on 1 to `sizes` times 2 CPUs.
+ */
+static struct series *some_series(const struct loop *loops, unsigned sizes, size_t *count)
+{
+	struct series *series = calloc(4 * sizes, sizeof *series);
+
+	assert_non_null(series);
+	*count = 4 * sizes;
+	for (size_t i = 0; i < *count; i++) {
+		struct series *s = &series[i];
+
+		s->loop = &loops[i % 4 / 2];
+		s->mode = i % 2 ? BENCH_HOST : QUIRE_SPECULATIVE;
+		s->cpus = 1u << i / 4;
+		for (s->count = 0; s->count < 3; s->count++)
+			s->rates[s->count] = 1e6 * (double)(i + s->count + 1);
+		for (uint64_t value = 1; value < 1000000; value *= 3)
+			histogram_add(&s->latency, value * (i + 1));
+	}
+	return series;
+}
+
+static char *contents(const char *directory, const char *name)
+{
+	char path[128], *text = calloc(1, 1 << 20);
+	FILE *file;
+
+	snprintf(path, sizeof path, "%s/%s", directory, name);
+	file = fopen(path, "r");
+	assert_true(text && file);
+	assert_true(fread(text, 1, (1 << 20) - 1, file) > 0);
+	fclose(file);
+	assert_int_equal(unlink(path), 0);
+	return text;
+}
+
+/* Draw twice: there are these files and no others, both times the same bytes. */
+static void draw(const struct loop *loops, unsigned sizes, const char *const *names)
+{
+	char directory[] = "/tmp/quire-test-bench-XXXXXX";
+	struct bench_options options = { .plots = mkdtemp(directory),
+					 .modes = { QUIRE_SPECULATIVE, BENCH_HOST },
+					 .mode_count = 2 };
+	char *first[3];
+	size_t count;
+	struct series *series = some_series(loops, sizes, &count);
+
+	assert_non_null(options.plots);
+	for (unsigned turn = 0; turn < 2; turn++) {
+		assert_true(bench_plot(&options, series, count));
+		for (size_t i = 0; names[i]; i++) {
+			char *text = contents(directory, names[i]);
+
+			assert_non_null(strstr(text, "</svg>"));
+			assert_non_null(strstr(text, "speculative"));
+			assert_non_null(strstr(text, "host"));
+			if (turn == 0) {
+				first[i] = text;
+				continue;
+			}
+			assert_string_equal(text, first[i]);
+			free(text);
+			free(first[i]);
+		}
+	}
+	/* Nothing else is in it. */
+	assert_int_equal(rmdir(directory), 0);
+	free(series);
+}
+
+static void need_gnuplot(void)
+{
+	if (system("command -v gnuplot >/dev/null") != 0) {
+		print_message("no gnuplot\n");
+		skip();
+	}
+}
+
+static void test_plot_bars(void **state)
+{
+	static const char *const names[] = { "radixvm.svg", NULL };
+
+	(void)state;
+	need_gnuplot();
+	draw(bench_loops, 2, names);
+}
+
+static void test_plot_lines(void **state)
+{
+	static const char *const names[] = { "radixvm.svg", NULL };
+
+	(void)state;
+	need_gnuplot();
+	draw(bench_loops, 3, names);
+}
+
+static void test_plot_antagonists(void **state)
+{
+	static const char *const names[] = { "antagonists.svg", "antagonists-kept-1.svg",
+					     "antagonists-latency-1.svg", NULL };
+
+	(void)state;
+	need_gnuplot();
+	draw(bench_antagonists, 1, names);
+}
+
+/* What can't be drawn is said, and leaves nothing behind. */
+static void test_plot_fails(void **state)
+{
+	struct bench_options options = { .plots = "/proc/no-such-directory", .mode_count = 1 };
+	size_t count;
+	struct series *series = some_series(bench_loops, 1, &count);
+
+	(void)state;
+	assert_false(bench_plot_start(&options));
+	assert_false(bench_plot(&options, series, count));
+	free(series);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_empty),	   cmocka_unit_test(test_linear),
-		cmocka_unit_test(test_precision),  cmocka_unit_test(test_octaves),
-		cmocka_unit_test(test_maximum),	   cmocka_unit_test(test_rare),
-		cmocka_unit_test(test_merge),	   cmocka_unit_test(test_spread),
-		cmocka_unit_test(test_loop_names), cmocka_unit_test(test_operation_names),
+		cmocka_unit_test(test_empty),	    cmocka_unit_test(test_linear),
+		cmocka_unit_test(test_precision),   cmocka_unit_test(test_octaves),
+		cmocka_unit_test(test_maximum),	    cmocka_unit_test(test_rare),
+		cmocka_unit_test(test_merge),	    cmocka_unit_test(test_spread),
+		cmocka_unit_test(test_loop_names),  cmocka_unit_test(test_operation_names),
+		cmocka_unit_test(test_bucket_ends), cmocka_unit_test(test_plot_bars),
+		cmocka_unit_test(test_plot_lines),  cmocka_unit_test(test_plot_antagonists),
+		cmocka_unit_test(test_plot_fails),
 	};
 
 	return cmocka_run_group_tests_name("bench", tests, NULL, NULL);

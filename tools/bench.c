@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * quire bench: the loops of docs/benchmarks.md on the soft port, in all three modes, and
- * instructions an operation.
+ * quire bench: the loops of docs/benchmarks.md on the soft port, in all three modes, and on the
+ * machine's own kernel; and instructions an operation.
  *
  * The runs of a group are interleaved: each repetition goes through all its loops, and each loop
  * through all modes, so that what slowly changes on the host (heat, other load, cold memory)
@@ -21,7 +21,8 @@
 
 #define GROUP_LOOPS 64 /* more than there are */
 
-static const struct loop *const tables[] = { bench_loops, bench_files, bench_antagonists };
+static const struct loop *const tables[] = { bench_loops, bench_files, bench_ebizzy,
+					     bench_antagonists };
 #define TABLES (sizeof tables / sizeof tables[0])
 
 /* A group to be run: its loops in order. */
@@ -104,17 +105,24 @@ static size_t drop_failed(struct series *series, size_t count)
 	return kept;
 }
 
-/* All runs of a group on so many CPUs, and their report. A loop that fails is not run again. */
-static bool run_group(const struct bench_options *options, const struct group *group, unsigned cpus)
+static bool run_once(const struct bench_options *options, const struct series *s,
+		     struct sample *sample)
+{
+	if (s->mode == BENCH_HOST)
+		return bench_host_run(s->loop, s->cpus, sample);
+	return bench_run(options, s->loop, s->mode, s->cpus, sample);
+}
+
+/* All runs of a group on so many CPUs into `series`, and their report. A loop that fails is not run
+ * again. Returns how many of the series are good: these come first. */
+static size_t run_group(const struct bench_options *options, const struct group *group,
+			unsigned cpus, struct series *series)
 {
 	size_t count = group->count * options->mode_count, kept;
-	struct series *series = calloc(count, sizeof *series);
 	static struct sample sample;
 	uint64_t done = 0;
 	char title[64];
 
-	if (!series)
-		return false;
 	snprintf(title, sizeof title, "%s, %u CPUs", group->loops[0]->group, cpus);
 	progress_start(title, count * options->repeat);
 	for (size_t i = 0; i < count * options->repeat; i++) {
@@ -123,7 +131,7 @@ static bool run_group(const struct bench_options *options, const struct group *g
 		s->loop = group->loops[i % count / options->mode_count];
 		s->mode = options->modes[i % options->mode_count];
 		s->cpus = cpus;
-		s->failed = s->failed || !bench_run(options, s->loop, s->mode, cpus, &sample);
+		s->failed = s->failed || !run_once(options, s, &sample);
 		if (!s->failed)
 			add_sample(s, &sample);
 		progress_update(++done);
@@ -134,8 +142,33 @@ static bool run_group(const struct bench_options *options, const struct group *g
 		bench_json_series(series, kept);
 	else if (kept > 0)
 		bench_table(options, series, kept);
+	return kept;
+}
+
+/* A group on each number of CPUs, and its plots. */
+static bool run_on_all(const struct bench_options *options, const struct group *group)
+{
+	size_t count = group->count * options->mode_count, wanted = 0, kept = 0;
+	struct series *series = calloc(count * options->cpus_count, sizeof *series);
+	bool good;
+
+	if (!series) {
+		fprintf(stderr, "quire bench: out of memory\n");
+		return false;
+	}
+	for (unsigned i = 0; i < options->cpus_count; i++) {
+		if (options->cpus[i] < group->loops[0]->min_cpus)
+			continue;
+		/* What failed before may have left its traces here. */
+		memset(&series[kept], 0, count * sizeof *series);
+		kept += run_group(options, group, options->cpus[i], &series[kept]);
+		wanted += count;
+	}
+	good = kept == wanted;
+	if (options->plots && kept > 0)
+		good &= bench_plot(options, series, kept);
 	free(series);
-	return kept == count;
+	return good;
 }
 
 static bool run_table(const struct bench_options *options, const struct loop *table, char **names,
@@ -145,9 +178,7 @@ static bool run_table(const struct bench_options *options, const struct loop *ta
 	bool good = true;
 
 	while (next_group(&table, names, name_count, &group))
-		for (unsigned i = 0; i < options->cpus_count; i++)
-			if (options->cpus[i] >= group.loops[0]->min_cpus)
-				good &= run_group(options, &group, options->cpus[i]);
+		good &= run_on_all(options, &group);
 	return good;
 }
 
@@ -173,40 +204,66 @@ static uint64_t memory_needed(const struct bench_options *options, unsigned cpus
 	return bytes + bytes / 8 + (32 + 4ull * cpus) * MIB;
 }
 
+/* Is there enough of the host's memory for so much? */
+static bool memory_there(uint64_t bytes)
+{
+	uint64_t host = (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+
+	if (bytes <= host)
+		return true;
+	fprintf(stderr,
+		"quire bench: needs %" PRIu64 " MiB of memory, %" PRIu64
+		" are free; try fewer --cpus or a smaller --antagonist-size\n",
+		bytes / MIB, host / MIB);
+	return false;
+}
+
+/* On machines that are started. */
+static bool run_and_report(const struct bench_options *options, uint64_t memory, char **names,
+			   int name_count)
+{
+	bool good;
+
+	if (options->json)
+		bench_json_start(options);
+	else
+		bench_table_start(options);
+	/* While Quire has its memory: the host's is to be other. */
+	good = bench_warm_memory() && (!options->host || bench_host_warm(memory)) &&
+	       run_tables(options, names, name_count);
+	if (options->json) {
+		bench_json_end_series();
+		bench_json_end();
+	}
+	return good;
+}
+
 static int run_all(const struct bench_options *options, char **names, int name_count)
 {
 	unsigned cpus = 1;
-	uint64_t memory, host;
-	bool good;
+	uint64_t memory;
+	bool good = false;
 
 	for (unsigned i = 0; i < options->cpus_count; i++)
 		if (options->cpus[i] > cpus)
 			cpus = options->cpus[i];
 	memory = memory_needed(options, cpus);
-	host = (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-	if (memory > host) {
-		fprintf(stderr,
-			"quire bench: needs %" PRIu64 " MiB of memory, %" PRIu64
-			" are free; try fewer --cpus or a smaller --antagonist-size\n",
-			memory / MIB, host / MIB);
+	if (!memory_there(options->host ? 2 * memory : memory) ||
+	    (options->plots && !bench_plot_start(options)))
 		return 2;
-	}
 	if (cpus > bench_host_cpus())
 		fprintf(stderr,
 			"quire bench: %u virtual CPUs share %u cores: read the figures with care\n",
 			cpus, bench_host_cpus());
-	if (!bench_machine_start(options, memory, cpus))
+	bench_run_start();
+	if (options->host && !bench_host_start(options))
 		return 1;
-	if (options->json)
-		bench_json_start(options);
-	else
-		bench_table_start(options);
-	good = bench_warm_memory() && run_tables(options, names, name_count);
-	if (options->json) {
-		bench_json_end_series();
-		bench_json_end();
+	if (bench_machine_start(options, memory, cpus)) {
+		good = run_and_report(options, memory, names, name_count);
+		bench_machine_stop();
 	}
-	bench_machine_stop();
+	if (options->host)
+		bench_host_stop();
 	return !good;
 }
 

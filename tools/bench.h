@@ -4,13 +4,17 @@
  *
  *   bench.c               what is run, in which order
  *   bench_options.c       the command line
- *   bench_run.c           one run: a space, pinned virtual CPUs, a warm-up, a measured window
+ *   bench_run.c           one run: a space, pinned threads, a warm-up, a measured window
+ *   bench_quire.c         what a run works in: a space of Quire's, on the soft port
+ *   bench_host.c          what a run works in: a process of the machine's own kernel
  *   bench_loops.c         RadixVM's loops, will-it-scale's, the low and high contention pairs
  *   bench_files.c         files and shared memory
+ *   bench_ebizzy.c        chunks of random size
  *   bench_antagonists.c   threads that fault beside one that does something else
  *   bench_instructions.c  instructions an operation, counted by callgrind
  *   bench_operations.c    those operations
  *   bench_report.c        tables and JSON
+ *   bench_plot.c          plots; plot.c runs gnuplot for it
  *   bench_histogram.c     latencies, medians
  *
  *   START ──► WARM ──► MEASURE ──► STOP
@@ -31,7 +35,10 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#define BENCH_MODES 3
+/* Modes: Quire's three (enum quire_mode), and the machine's own kernel. */
+#define BENCH_QUIRE_MODES 3u
+#define BENCH_HOST BENCH_QUIRE_MODES
+#define BENCH_MODES (BENCH_QUIRE_MODES + 1)
 #define BENCH_MAX_CPUS 255 /* one virtual CPU is the main thread's */
 #define BENCH_MAX_REPEAT 100
 
@@ -39,11 +46,14 @@
 #define GIB (1024 * MIB)
 #define LEAF_BYTES (512 * QUIRE_PAGE_SIZE)
 
-/* Where things lie in a bench's space. */
+/* Where things lie in a bench's space: where a process of the host has nothing of its own. */
 #define HEAP_BASE (2 * GIB)
-#define ARENA_BASE (64 * GIB) /* the loops' own mappings */
-#define SLOT GIB	      /* of it, each worker's own */
-#define FAR_BASE (1024 * GIB) /* "far away", "elsewhere" */
+#define ARENA_BASE (32 * 1024 * GIB) /* the loops' own mappings */
+#define SLOT GIB		     /* of it, each worker's own */
+#define FAR_BASE (33 * 1024 * GIB)   /* "far away", "elsewhere" */
+#define FAR_END (34 * 1024 * GIB)
+
+#define FILE_BYTE 'q' /* what files are full of */
 
 enum bench_action { BENCH_RUN, BENCH_LIST, BENCH_HELP, BENCH_INSTRUCTIONS, BENCH_COUNT };
 
@@ -51,7 +61,7 @@ struct bench_options {
 	enum bench_action action;
 	const char *operation; /* for BENCH_COUNT: what bench_instructions_child takes */
 	int first;	       /* of the arguments that are no options */
-	enum quire_mode modes[BENCH_MODES];
+	unsigned modes[BENCH_MODES];
 	unsigned mode_count;
 	unsigned cpus[BENCH_MAX_CPUS];
 	unsigned cpus_count;
@@ -63,7 +73,9 @@ struct bench_options {
 	uint64_t section_bytes; /* what one thread faults in beside an antagonist, before it starts
 				   again */
 	uint64_t antagonist_bytes; /* populated, and unmapped or forked, by an antagonist */
-	bool quick, json;
+	const char *plots;	   /* the directory for them; NULL: none */
+	char command[1024];	   /* as it was given, for the conditions */
+	bool quick, json, host;
 };
 
 enum bench_phase { PHASE_START, PHASE_WARM, PHASE_MEASURE, PHASE_STOP };
@@ -88,10 +100,38 @@ struct barrier {
 	_Atomic uint32_t turn, arrived;
 };
 
+/*
+ * What the loops of a run work in. Begun and ended by the main thread, entered and left by each
+ * worker. Flags, numbers of advice and errors are Quire's, which are Linux's.
+ * => calls return 0 or an address; or a negative error, which is for the caller to report
+ */
+struct bench_space {
+	bool (*begin)(struct run *run); /* and set the loop up. False: bench_fail was called */
+	void (*end)(struct run *run);	/* also if it did not begin well */
+	void (*stats)(struct run *run, struct quire_stats *stats);
+	bool (*enter)(struct worker *worker);
+	void (*leave)(struct worker *worker);
+	void (*yield)(struct worker *worker); /* let others have this thread's CPU */
+	/* Make file `index`, of so many FILE_BYTEs, all of them in the cache. */
+	int64_t (*open_file)(struct run *run, unsigned index, uint64_t bytes);
+	/* file: its index; anonymous memory: BENCH_ANONYMOUS */
+	int64_t (*map)(struct run *run, uint64_t address, uint64_t bytes, int prot, int flags,
+		       unsigned file);
+	int64_t (*unmap)(struct run *run, uint64_t address, uint64_t bytes);
+	int64_t (*protect)(struct run *run, uint64_t address, uint64_t bytes, int prot);
+	int64_t (*advise)(struct run *run, uint64_t address, uint64_t bytes, int advice);
+	int64_t (*brk)(struct run *run, uint64_t end);
+	int64_t (*fork)(struct run *run); /* and end the child at once */
+};
+extern const struct bench_space bench_quire, bench_host;
+#define BENCH_ANONYMOUS (~0u)
+
 struct run {
 	const struct bench_options *options;
 	const struct loop *loop;
-	struct quire_mm *mm;
+	unsigned mode;
+	const struct bench_space *space;
+	struct quire_mm *mm; /* Quire's; of the host: NULL */
 	unsigned cpus;
 	struct worker *workers;
 	_Atomic uint32_t phase;
@@ -99,13 +139,13 @@ struct run {
 	_Atomic(const char *) failed; /* the call that failed first; NULL: none */
 	_Atomic int64_t error;
 	uint64_t *places; /* of the contention loops: freed by the runner */
-	struct quire_object *files[BENCH_MAX_CPUS]; /* put by the runner */
+	struct quire_object *files[BENCH_MAX_CPUS]; /* Quire's */
 	struct barrier barrier;
 };
 
 struct worker {
 	struct run *run;
-	struct quire_soft_cpu *cpu;
+	struct quire_soft_cpu *cpu; /* NULL: it runs on the host's own memory */
 	unsigned index;
 	uint32_t random;
 	_Atomic uint64_t mailbox;    /* pipeline: a page handed over by the neighbour; 0: none */
@@ -118,15 +158,14 @@ struct worker {
 struct sample {
 	double rate;		  /* operations a second */
 	double antagonist_rate;	  /* what the antagonist did a second */
-	struct quire_stats stats; /* of the window */
+	struct quire_stats stats; /* of the window; of the host: all 0 */
 	struct histogram latency;
 };
 
 /* All runs of a loop in one mode on one number of CPUs. */
 struct series {
 	const struct loop *loop;
-	enum quire_mode mode;
-	unsigned cpus;
+	unsigned mode, cpus;
 	bool failed; /* a run of it did: there is nothing to report */
 	unsigned count;
 	double rates[BENCH_MAX_REPEAT];
@@ -141,44 +180,35 @@ bool bench_options_parse(struct bench_options *options, int argc, char **argv);
 void bench_options_help(void);
 
 /* Loops; the last has no name. */
-extern const struct loop bench_loops[], bench_files[], bench_antagonists[];
+extern const struct loop bench_loops[], bench_files[], bench_ebizzy[], bench_antagonists[];
 /* Whether the last worker of the loop does something else. */
 bool bench_is_antagonist(const struct loop *loop);
 
 /* bench_run.c: for the main thread. */
 
-/* Calibrate the clock, learn the host's CPUs, start Quire. Returns false and says why on stderr. */
-bool bench_machine_start(const struct bench_options *options, uint64_t memory, unsigned cpus);
-void bench_machine_stop(void);
+/* Calibrate the clock, learn the host's CPUs. Before any run. */
+void bench_run_start(void);
 unsigned bench_host_cpus(void);
-/* Touch nearly all of the machine's memory once. */
-bool bench_warm_memory(void);
-/* One run. Returns false and says why on stderr. */
-bool bench_run(const struct bench_options *options, const struct loop *loop, enum quire_mode mode,
+/* One run, in this process. Returns false and says why on stderr. */
+bool bench_run(const struct bench_options *options, const struct loop *loop, unsigned mode,
 	       unsigned cpus, struct sample *sample);
 
-/* bench_run.c: for workers. */
+/* bench_quire.c: for the main thread. Start Quire. Returns false and says why on stderr. */
+bool bench_machine_start(const struct bench_options *options, uint64_t memory, unsigned cpus);
+void bench_machine_stop(void);
+/* Touch nearly all of the machine's memory once. */
+bool bench_warm_memory(void);
 
-/* Note that a call failed, and stop the run. Returns false. */
-bool bench_fail(struct run *run, const char *what, int64_t error);
-/* All workers arrive before any goes on. Returns false if the run stops meanwhile. */
-bool bench_barrier(struct worker *worker);
-/* A turn of a wait of any length: a safepoint, and from time to time the host's CPU for others. */
-void bench_wait(struct worker *worker, unsigned turn);
-uint64_t bench_clock_slow(void);
-extern uint64_t bench_tick_scale; /* nanoseconds in a tick, times 2^32 */
-
-/* bench_files.c */
-
-/* Make run->files[index], a file of so many bytes, all pages of which are in its cache. */
-bool bench_file_open(struct run *run, unsigned index, uint64_t bytes);
-/* => no space maps them */
-void bench_files_close(struct run *run);
-/* Map run->files[index] from its start on; kind: QUIRE_MAP_PRIVATE or QUIRE_MAP_SHARED. */
-bool bench_map_file(struct run *run, unsigned index, uint64_t address, uint64_t bytes, int prot,
-		    int kind);
-/* New shared anonymous memory, readable and writable, at the address. */
-bool bench_map_shared(struct run *run, uint64_t address, uint64_t bytes);
+/*
+ * bench_host.c: for the main thread. A server runs the loops on the host's own kernel, each run in
+ * a new process. => started before Quire, so that those processes have nothing of its memory
+ */
+bool bench_host_start(const struct bench_options *options);
+void bench_host_stop(void);
+/* Have so many bytes of the host's memory touched once. */
+bool bench_host_warm(uint64_t bytes);
+/* As bench_run, with mode BENCH_HOST. */
+bool bench_host_run(const struct loop *loop, unsigned cpus, struct sample *sample);
 
 /* bench_instructions.c. Count `operation` (NULL: all) in each mode; returns an exit status. */
 int bench_instructions(const struct bench_options *options, char **names, int name_count);
@@ -187,7 +217,7 @@ int bench_instructions_child(const char *what);
 void bench_instructions_list(void);
 
 /* bench_report.c */
-const char *bench_mode_name(enum quire_mode mode);
+const char *bench_mode_name(unsigned mode);
 /* A group's table: series[0..count) have the same group and number of CPUs. */
 void bench_table(const struct bench_options *options, const struct series *series, size_t count);
 /* The line of conditions above all tables. */
@@ -197,144 +227,18 @@ void bench_json_start(const struct bench_options *options);
 void bench_json_series(const struct series *series, size_t count);
 void bench_json_end_series(void);
 void bench_json_end(void);
+/* The median as a share of the other series' median. 0: there is no other. */
+double bench_relative(const struct series *s, const struct series *other);
+struct spread bench_spread(const double *samples, unsigned count);
+/* The series of the loop in this mode on so many CPUs. NULL: there is none. */
+const struct series *bench_find(const struct series *series, size_t count, const struct loop *loop,
+				unsigned mode, unsigned cpus);
 
-/* Time stamps: the counter of the CPU where there is one that keeps its pace, which is several
- * times as cheap as the host's clock. */
-static inline uint64_t bench_ticks(void)
-{
-#ifdef __x86_64__
-	return __builtin_ia32_rdtsc();
-#else
-	return bench_clock_slow();
-#endif
-}
+/* bench_plot.c */
 
-static inline uint64_t bench_nanoseconds(uint64_t ticks)
-{
-	return (uint64_t)(((unsigned __int128)ticks * bench_tick_scale) >> 32);
-}
-
-/* Whether to go on; a safepoint. */
-static inline bool bench_running(struct worker *w)
-{
-	quire_soft_safepoint(w->cpu);
-	return atomic_load_explicit(&w->run->phase, memory_order_relaxed) != PHASE_STOP;
-}
-
-static inline void bench_count(struct worker *w, uint64_t operations)
-{
-	atomic_store_explicit(&w->done,
-			      atomic_load_explicit(&w->done, memory_order_relaxed) + operations,
-			      memory_order_relaxed);
-}
-
-/* Operations of a loop that also does what is not to be counted: they took this long. */
-static inline void bench_count_timed(struct worker *w, uint64_t operations, uint64_t ticks)
-{
-	bench_count(w, operations);
-	atomic_store_explicit(&w->busy,
-			      atomic_load_explicit(&w->busy, memory_order_relaxed) +
-				      bench_nanoseconds(ticks),
-			      memory_order_relaxed);
-}
-
-/* The worker's own part of the arena. */
-static inline uint64_t bench_slot(const struct worker *w)
-{
-	return ARENA_BASE + w->index * SLOT;
-}
-
-/* xorshift32: never 0. */
-static inline uint32_t bench_random(uint32_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 17;
-	*state ^= *state << 5;
-	return *state;
-}
-
-/* Guest code: write a byte. */
-static inline bool bench_write(struct worker *w, uint64_t address)
-{
-	char *byte = quire_soft_translate(w->cpu, address, QUIRE_WRITE);
-
-	if (__builtin_expect(!byte, 0))
-		return bench_fail(w->run, "a write", -(int64_t)w->cpu->verdict);
-	__atomic_store_n(byte, 1, __ATOMIC_RELAXED);
-	return true;
-}
-
-/* Guest code: read a byte into *value. */
-static inline bool bench_read(struct worker *w, uint64_t address, char *value)
-{
-	const char *byte = quire_soft_translate(w->cpu, address, QUIRE_READ);
-
-	if (__builtin_expect(!byte, 0))
-		return bench_fail(w->run, "a read", -(int64_t)w->cpu->verdict);
-	*value = __atomic_load_n(byte, __ATOMIC_RELAXED);
-	return true;
-}
-
-/* bench_write, whose duration is noted if it faulted while the run measures. */
-static inline bool bench_write_timed(struct worker *w, uint64_t address)
-{
-	uint64_t faults = w->cpu->faults, start = bench_ticks();
-
-	if (!bench_write(w, address))
-		return false;
-
-	uint64_t end = bench_ticks();
-
-	if (w->cpu->faults != faults &&
-	    atomic_load_explicit(&w->run->phase, memory_order_relaxed) == PHASE_MEASURE)
-		histogram_add(&w->latency, bench_nanoseconds(end - start));
-	return true;
-}
-
-/*
- * Is a call to be made again? On a busy host a thread may lose its core while it is inside, and
- * what the others unmap meanwhile waits for it: that is no want of memory. Wait.
- */
-static inline bool bench_again(int64_t error)
-{
-	return error == -QUIRE_ENOMEM && quire_barrier(UINT64_C(10000000000)) == 0;
-}
-
-/* Private anonymous memory, readable and writable, at the address. */
-static inline bool bench_map(struct run *run, uint64_t address, uint64_t bytes)
-{
-	const int prot = QUIRE_PROT_READ | QUIRE_PROT_WRITE;
-	const int flags = QUIRE_MAP_PRIVATE | QUIRE_MAP_ANONYMOUS | QUIRE_MAP_FIXED;
-	int64_t r = quire_mmap(run->mm, address, bytes, prot, flags);
-
-	if (bench_again(r))
-		r = quire_mmap(run->mm, address, bytes, prot, flags);
-	return r == (int64_t)address || bench_fail(run, "mmap", r);
-}
-
-static inline bool bench_unmap(struct run *run, uint64_t address, uint64_t bytes)
-{
-	int r = quire_munmap(run->mm, address, bytes);
-
-	if (bench_again(r))
-		r = quire_munmap(run->mm, address, bytes);
-	return r == 0 || bench_fail(run, "munmap", r);
-}
-
-static inline bool bench_advise(struct run *run, uint64_t address, uint64_t bytes, int advice)
-{
-	int r = quire_madvise(run->mm, address, bytes, advice);
-
-	return r == 0 || bench_fail(run, "madvise", r);
-}
-
-static inline bool bench_protect(struct run *run, uint64_t address, uint64_t bytes, int prot)
-{
-	int r = quire_mprotect(run->mm, address, bytes, prot);
-
-	if (bench_again(r))
-		r = quire_mprotect(run->mm, address, bytes, prot);
-	return r == 0 || bench_fail(run, "mprotect", r);
-}
+/* Make options->plots, look for gnuplot. Returns false and says why on stderr. */
+bool bench_plot_start(const struct bench_options *options);
+/* Draw a group: series[0..count), of all numbers of CPUs. Returns false and says why on stderr. */
+bool bench_plot(const struct bench_options *options, const struct series *series, size_t count);
 
 #endif

@@ -10,7 +10,7 @@
  * starts again. In each leaf it leaves out the last page (m): mprotect-leaf changes the rights of
  * this page in the leaf where worker 0 is just faulting.
  */
-#include "bench.h"
+#include "bench_loop.h"
 
 #define SPIN_TURNS 1000
 #define SPARSE                                                                                     \
@@ -78,7 +78,8 @@ static void fault(struct worker *w)
 static bool spin(struct worker *w)
 {
 	for (unsigned i = 0; i < SPIN_TURNS; i++)
-		quire_soft_safepoint(w->cpu);
+		if (!bench_running(w))
+			return false;
 	return true;
 }
 
@@ -112,17 +113,6 @@ static bool populate_and_unmap(struct worker *w)
 	       bench_unmap(w->run, FAR_BASE, bytes);
 }
 
-static bool fork_and_exit(struct worker *w)
-{
-	struct quire_mm *child;
-	int r = quire_fork(w->run->mm, &child);
-
-	if (r != 0)
-		return bench_fail(w->run, "fork", r);
-	quire_mm_destroy(child);
-	return true;
-}
-
 static bool write_and_give_back(struct worker *w)
 {
 	uint64_t leaf = section(w->run, w->index) + LEAF_BYTES;
@@ -147,7 +137,7 @@ static bool disturb(struct worker *w)
 	case UNMAP:
 		return populate_and_unmap(w);
 	case FORK:
-		return fork_and_exit(w);
+		return bench_fork(w->run);
 	case DONTNEED:
 		return write_and_give_back(w);
 	}

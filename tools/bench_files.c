@@ -7,101 +7,10 @@
  *
  * Each has its own file; in the loops "-one" all have the first.
  *
- * What is measured is Quire, not a store: a file's pages are in the cache before a run begins, and
- * stay there. So its store keeps nothing: it is the same byte over and over, and what is written to
- * it is dropped.
+ * What is measured is the memory, not a store: a file's pages are in the cache before a run begins,
+ * and stay there.
  */
-#include "bench.h"
-
-#include <string.h>
-
-#define FILE_BYTE 'q'
-#define WARM_BYTES UINT64_C(65536)
-
-/* A store is nothing but its size. */
-static int store_size(void *store, uint64_t *size)
-{
-	*size = (uintptr_t)store;
-	return 0;
-}
-
-static int store_read(void *store, uint64_t offset, const struct quire_buffer *buffers,
-		      unsigned count)
-{
-	(void)store;
-	(void)offset;
-	for (unsigned i = 0; i < count; i++)
-		memset(buffers[i].bytes, FILE_BYTE, buffers[i].length);
-	return 0;
-}
-
-static int store_write(void *store, uint64_t offset, const struct quire_buffer *buffers,
-		       unsigned count)
-{
-	(void)store;
-	(void)offset;
-	(void)buffers;
-	(void)count;
-	return 0;
-}
-
-static bool warm(struct run *run, struct quire_object *file, uint64_t bytes)
-{
-	static char buffer[WARM_BYTES];
-
-	for (uint64_t offset = 0; offset < bytes;) {
-		int64_t r = quire_object_read(file, offset, buffer, sizeof buffer);
-
-		if (r <= 0)
-			return bench_fail(run, "reading a file", r);
-		offset += (uint64_t)r;
-	}
-	return true;
-}
-
-bool bench_file_open(struct run *run, unsigned index, uint64_t bytes)
-{
-	static const struct quire_store_ops ops = {
-		.size = store_size,
-		.read = store_read,
-		.write = store_write,
-	};
-	int r = quire_file_create(&ops, (void *)(uintptr_t)bytes, NULL, &run->files[index]);
-
-	if (r != 0)
-		return bench_fail(run, "creating a file", r);
-	return warm(run, run->files[index], bytes);
-}
-
-void bench_files_close(struct run *run)
-{
-	for (unsigned i = 0; i < BENCH_MAX_CPUS; i++)
-		if (run->files[i])
-			quire_object_put(run->files[i]);
-}
-
-bool bench_map_file(struct run *run, unsigned index, uint64_t address, uint64_t bytes, int prot,
-		    int kind)
-{
-	const int max = QUIRE_PROT_READ | QUIRE_PROT_WRITE, flags = kind | QUIRE_MAP_FIXED;
-	struct quire_object *file = run->files[index];
-	int64_t r = quire_mmap_object(run->mm, address, bytes, prot, flags, file, 0, max);
-
-	if (bench_again(r))
-		r = quire_mmap_object(run->mm, address, bytes, prot, flags, file, 0, max);
-	return r == (int64_t)address || bench_fail(run, "mmap of a file", r);
-}
-
-bool bench_map_shared(struct run *run, uint64_t address, uint64_t bytes)
-{
-	const int prot = QUIRE_PROT_READ | QUIRE_PROT_WRITE;
-	const int flags = QUIRE_MAP_SHARED | QUIRE_MAP_ANONYMOUS | QUIRE_MAP_FIXED;
-	int64_t r = quire_mmap(run->mm, address, bytes, prot, flags);
-
-	if (bench_again(r))
-		r = quire_mmap(run->mm, address, bytes, prot, flags);
-	return r == (int64_t)address || bench_fail(run, "mmap of shared memory", r);
-}
+#include "bench_loop.h"
 
 /* How a loop maps and touches, in its argument. */
 #define SHARED 1u
@@ -114,7 +23,7 @@ static bool open_files(struct run *run)
 	unsigned count = run->loop->argument & ONE ? 1 : run->cpus;
 
 	for (unsigned i = 0; i < count; i++)
-		if (!bench_file_open(run, i, run->options->region_bytes))
+		if (!bench_open_file(run, i, run->options->region_bytes))
 			return false;
 	return true;
 }
@@ -125,10 +34,11 @@ static bool map(struct worker *w)
 	uint64_t bytes = w->run->options->region_bytes, base = bench_slot(w);
 
 	if (how & ANONYMOUS)
-		return bench_map_shared(w->run, base, bytes);
-	return bench_map_file(w->run, how & ONE ? 0 : w->index, base, bytes,
-			      how & READ ? QUIRE_PROT_READ : QUIRE_PROT_READ | QUIRE_PROT_WRITE,
-			      how & SHARED ? QUIRE_MAP_SHARED : QUIRE_MAP_PRIVATE);
+		return bench_map_at(w->run, base, bytes, BENCH_RW,
+				    QUIRE_MAP_SHARED | QUIRE_MAP_ANONYMOUS, BENCH_ANONYMOUS);
+	return bench_map_at(w->run, base, bytes, how & READ ? QUIRE_PROT_READ : BENCH_RW,
+			    how & SHARED ? QUIRE_MAP_SHARED : QUIRE_MAP_PRIVATE,
+			    how & ONE ? 0 : w->index);
 }
 
 static void touch(struct worker *w)

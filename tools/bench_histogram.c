@@ -19,8 +19,7 @@ static size_t bucket_of(uint64_t value)
 	       (size_t)((value >> (exponent - LINEAR_SHIFT)) & (HISTOGRAM_LINEAR - 1));
 }
 
-/* The largest value that the bucket counts. */
-static uint64_t bucket_end(size_t bucket)
+uint64_t histogram_bucket_end(size_t bucket)
 {
 	uint64_t octave = bucket / HISTOGRAM_LINEAR, part = bucket % HISTOGRAM_LINEAR;
 
@@ -58,7 +57,8 @@ uint64_t histogram_quantile(const struct histogram *histogram, double share)
 	for (size_t i = 0; i < HISTOGRAM_BUCKETS - 1; i++) {
 		seen += histogram->buckets[i];
 		if (seen >= wanted)
-			return bucket_end(i) < histogram->max ? bucket_end(i) : histogram->max;
+			return histogram_bucket_end(i) < histogram->max ? histogram_bucket_end(i)
+									: histogram->max;
 	}
 	return histogram->max;
 }

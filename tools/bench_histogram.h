@@ -29,6 +29,9 @@ void histogram_merge(struct histogram *into, const struct histogram *from);
  * bucket's end. Empty: 0. */
 uint64_t histogram_quantile(const struct histogram *histogram, double share);
 
+/* The largest value that a bucket counts; of the last, the largest that it is meant for. */
+uint64_t histogram_bucket_end(size_t bucket);
+
 /* Median, smallest and largest. => count > 0; sorts the samples in place */
 struct spread {
 	double median, min, max;

@@ -39,7 +39,7 @@ static int run_operation(const struct operation *operation, enum quire_mode mode
 {
 	struct quire_soft_config machine = { .cpus = 1, .memory = MEMORY, .levels = levels };
 	struct quire_mm_config config = { .mode = mode, .brk_start = HEAP_BASE };
-	struct run run = { .cpus = 1 };
+	struct run run = { .cpus = 1, .space = &bench_quire };
 	struct worker w = { .run = &run };
 
 	if (quire_soft_init(&machine) != 0 || !(w.cpu = quire_soft_attach(0)))
@@ -60,7 +60,7 @@ int bench_instructions_child(const char *what)
 	const struct operation *operation;
 
 	if (sscanf(what, "%31[^:]:%u:%u:%u", name, &mode, &count, &levels) != 4 ||
-	    !(operation = operation_find(name)) || mode >= BENCH_MODES)
+	    !(operation = operation_find(name)) || mode >= BENCH_QUIRE_MODES)
 		return 2;
 	return run_operation(operation, (enum quire_mode)mode, count, levels);
 }
@@ -82,7 +82,7 @@ static uint64_t read_total(const char *path)
 }
 
 /* Instructions of one child. 0: it failed. */
-static uint64_t count_child(const struct operation *operation, enum quire_mode mode, uint32_t count,
+static uint64_t count_child(const struct operation *operation, unsigned mode, uint32_t count,
 			    unsigned levels)
 {
 	char path[] = "/tmp/quire-bench-XXXXXX", output[64], what[80], self[4096];
@@ -94,8 +94,8 @@ static uint64_t count_child(const struct operation *operation, enum quire_mode m
 	close(file);
 	self[length] = 0;
 	snprintf(output, sizeof output, "--callgrind-out-file=%s", path);
-	snprintf(what, sizeof what, "--count-operation=%s:%u:%u:%u", operation->name,
-		 (unsigned)mode, count, levels);
+	snprintf(what, sizeof what, "--count-operation=%s:%u:%u:%u", operation->name, mode, count,
+		 levels);
 
 	pid_t child = fork();
 
@@ -117,7 +117,7 @@ static uint64_t count_child(const struct operation *operation, enum quire_mode m
 }
 
 /* Instructions a unit of the operation. Negative: it failed. */
-static double cost(const struct operation *operation, enum quire_mode mode, unsigned levels)
+static double cost(const struct operation *operation, unsigned mode, unsigned levels)
 {
 	uint64_t low = count_child(operation, mode, operation->low, levels);
 	uint64_t high = low ? count_child(operation, mode, operation->high, levels) : 0;
@@ -210,6 +210,11 @@ int bench_instructions(const struct bench_options *options, char **names, int na
 
 	if (count == 0)
 		return 2;
+	if (system("valgrind --version >/dev/null 2>&1") != 0) {
+		fprintf(stderr,
+			"quire bench: can't count: there is no valgrind (Debian: valgrind)\n");
+		return 1;
+	}
 	clear = cost(&clear_operation, QUIRE_CLASSIC, options->levels);
 	copy = cost(&copy_operation, QUIRE_CLASSIC, options->levels);
 	if (clear < 0 || copy < 0) {

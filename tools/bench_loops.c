@@ -8,7 +8,7 @@
  *     high:  │ area 0 │ area 1 │ ...
  *            one array of places, shuffled: each worker has a share of it, all over it
  */
-#include "bench.h"
+#include "bench_loop.h"
 
 #include <stdlib.h>
 
@@ -127,22 +127,12 @@ static void mmap1(struct worker *w)
 	}
 }
 
-static bool move_brk(struct run *run, uint64_t end)
-{
-	if (quire_brk(run->mm, end) == end)
-		return true;
-	/* brk does not say why. */
-	if (bench_again(-QUIRE_ENOMEM) && quire_brk(run->mm, end) == end)
-		return true;
-	return bench_fail(run, "brk", 0);
-}
-
 static void brk1(struct worker *w)
 {
 	uint64_t low = HEAP_BASE + QUIRE_PAGE_SIZE, high = low + QUIRE_PAGE_SIZE;
 
 	while (bench_running(w)) {
-		if (!move_brk(w->run, high) || !move_brk(w->run, low))
+		if (!bench_brk(w->run, high) || !bench_brk(w->run, low))
 			return;
 		bench_count(w, 1);
 	}

@@ -86,18 +86,18 @@ static bool file_mapped(struct worker *w, int prot, int kind)
 {
 	const uint64_t bytes = OPERATION_PAGES * QUIRE_PAGE_SIZE;
 
-	return bench_file_open(w->run, 0, bytes) &&
-	       bench_map_file(w->run, 0, ARENA_BASE, bytes, prot, kind);
+	return bench_open_file(w->run, 0, bytes) &&
+	       bench_map_at(w->run, ARENA_BASE, bytes, prot, kind, 0);
 }
 
 static bool private_file(struct worker *w)
 {
-	return file_mapped(w, QUIRE_PROT_READ | QUIRE_PROT_WRITE, QUIRE_MAP_PRIVATE);
+	return file_mapped(w, BENCH_RW, QUIRE_MAP_PRIVATE);
 }
 
 static bool shared_file(struct worker *w)
 {
-	return file_mapped(w, QUIRE_PROT_READ | QUIRE_PROT_WRITE, QUIRE_MAP_SHARED);
+	return file_mapped(w, BENCH_RW, QUIRE_MAP_SHARED);
 }
 
 static bool shared_file_to_read(struct worker *w)
@@ -115,7 +115,8 @@ static bool shared_file_written(struct worker *w)
 
 static bool shared_memory(struct worker *w)
 {
-	return bench_map_shared(w->run, ARENA_BASE, OPERATION_PAGES * QUIRE_PAGE_SIZE);
+	return bench_map_at(w->run, ARENA_BASE, OPERATION_PAGES * QUIRE_PAGE_SIZE, BENCH_RW,
+			    QUIRE_MAP_SHARED | QUIRE_MAP_ANONYMOUS, BENCH_ANONYMOUS);
 }
 
 /* What to count. */
@@ -154,8 +155,7 @@ static bool protect_often(struct worker *w, uint64_t page, uint64_t count)
 {
 	while (count-- > 0)
 		if (!bench_protect(w->run, page, QUIRE_PAGE_SIZE, QUIRE_PROT_READ) ||
-		    !bench_protect(w->run, page, QUIRE_PAGE_SIZE,
-				   QUIRE_PROT_READ | QUIRE_PROT_WRITE))
+		    !bench_protect(w->run, page, QUIRE_PAGE_SIZE, BENCH_RW))
 			return false;
 	return true;
 }
@@ -191,10 +191,9 @@ static bool populate(struct worker *w, uint64_t count)
 static bool brk_touch(struct worker *w, uint64_t count)
 {
 	while (count-- > 0)
-		if (quire_brk(w->run->mm, HEAP_BASE + QUIRE_PAGE_SIZE) !=
-			    HEAP_BASE + QUIRE_PAGE_SIZE ||
-		    !bench_write(w, HEAP_BASE) || quire_brk(w->run->mm, HEAP_BASE) != HEAP_BASE)
-			return bench_fail(w->run, "brk", 0);
+		if (!bench_brk(w->run, HEAP_BASE + QUIRE_PAGE_SIZE) || !bench_write(w, HEAP_BASE) ||
+		    !bench_brk(w->run, HEAP_BASE))
+			return false;
 	return true;
 }
 

@@ -3,7 +3,7 @@
 #ifndef BENCH_OPERATIONS_H
 #define BENCH_OPERATIONS_H
 
-#include "bench.h"
+#include "bench_loop.h"
 
 #define OPERATION_PAGES 4096u /* populated by those that prepare */
 

@@ -22,9 +22,11 @@ static const char usage[] =
 	"  --repeat R             runs of which the median is taken (default 5)\n"
 	"  --levels 4|5           of page tables (default 4)\n"
 	"  --antagonist-size MIB  what antagonists populate (default 1024)\n"
+	"  --host                 beside them, the same on the kernel of this machine\n"
 	"  --quick                two short runs with little memory: a smoke test\n"
 	"  --instructions         instead: instructions an operation (needs valgrind)\n"
 	"  --json                 machine-readable, one object on standard output\n"
+	"  --plot DIRECTORY       draws each group there, too (SVG; needs gnuplot)\n"
 	"  --progress             a progress bar though standard error is no terminal\n"
 	"  --help\n";
 
@@ -36,10 +38,12 @@ enum {
 	REPEAT,
 	LEVELS,
 	SIZE,
+	HOST,
 	QUICK,
 	INSTRUCTIONS,
 	COUNT_OPERATION,
 	JSON,
+	PLOT,
 	PROGRESS,
 	HELP
 };
@@ -52,11 +56,13 @@ static const struct option long_options[] = {
 	{ "repeat", required_argument, NULL, REPEAT },
 	{ "levels", required_argument, NULL, LEVELS },
 	{ "antagonist-size", required_argument, NULL, SIZE },
+	{ "host", no_argument, NULL, HOST },
 	{ "quick", no_argument, NULL, QUICK },
 	{ "instructions", no_argument, NULL, INSTRUCTIONS },
 	{ "count-operation", required_argument, NULL, COUNT_OPERATION }, /* by bench_instructions.c
 									  */
 	{ "json", no_argument, NULL, JSON },
+	{ "plot", required_argument, NULL, PLOT },
 	{ "progress", no_argument, NULL, PROGRESS },
 	{ "help", no_argument, NULL, HELP },
 	{ NULL, 0, NULL, 0 },
@@ -104,12 +110,11 @@ static bool parse_modes(const char *list, struct bench_options *options)
 	while (next_part(&list, name)) {
 		unsigned mode = 0;
 
-		while (mode < BENCH_MODES &&
-		       strcmp(name, bench_mode_name((enum quire_mode)mode)) != 0)
+		while (mode < BENCH_QUIRE_MODES && strcmp(name, bench_mode_name(mode)) != 0)
 			mode++;
-		if (mode == BENCH_MODES || options->mode_count == BENCH_MODES)
+		if (mode == BENCH_QUIRE_MODES || options->mode_count == BENCH_QUIRE_MODES)
 			return false;
-		options->modes[options->mode_count++] = (enum quire_mode)mode;
+		options->modes[options->mode_count++] = mode;
 	}
 	return true;
 }
@@ -135,7 +140,7 @@ static void default_options(struct bench_options *options)
 
 	*options = (struct bench_options){
 		.modes = { QUIRE_SPECULATIVE, QUIRE_VMA_LOCK, QUIRE_CLASSIC },
-		.mode_count = BENCH_MODES,
+		.mode_count = BENCH_QUIRE_MODES,
 		.levels = 4,
 		.repeat = 5,
 		.seconds = 1,
@@ -207,8 +212,14 @@ static bool set_option(struct bench_options *options, int option, const char *ar
 		options->action = BENCH_COUNT;
 		options->operation = argument;
 		break;
+	case HOST:
+		options->host = true;
+		break;
 	case JSON:
 		options->json = true;
+		break;
+	case PLOT:
+		options->plots = argument;
 		break;
 	case PROGRESS:
 		progress_force();
@@ -222,11 +233,33 @@ void bench_options_help(void)
 	fputs(usage, stdout);
 }
 
+static void note_command(struct bench_options *options, int argc, char **argv)
+{
+	size_t end = (size_t)snprintf(options->command, sizeof options->command, "quire bench");
+
+	for (int i = 1; i < argc && end < sizeof options->command; i++)
+		end += (size_t)snprintf(options->command + end, sizeof options->command - end,
+					" %s", argv[i]);
+}
+
+/* What no single option can say. Returns false, having said it. */
+static bool check_options(struct bench_options *options)
+{
+	if (options->action != BENCH_INSTRUCTIONS || (!options->host && !options->plots)) {
+		if (options->host)
+			options->modes[options->mode_count++] = BENCH_HOST;
+		return true;
+	}
+	fprintf(stderr, "quire bench: --instructions goes with neither --host nor --plot\n");
+	return false;
+}
+
 bool bench_options_parse(struct bench_options *options, int argc, char **argv)
 {
 	int option, index = 0;
 
 	default_options(options);
+	note_command(options, argc, argv);
 	for (int i = 1; i < argc; i++)
 		if (strcmp(argv[i], "--quick") == 0)
 			quick_options(options);
@@ -243,5 +276,5 @@ bool bench_options_parse(struct bench_options *options, int argc, char **argv)
 		}
 	}
 	options->first = optind;
-	return true;
+	return check_options(options);
 }

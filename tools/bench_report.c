@@ -28,14 +28,15 @@ static const char *const quantile_names[] = { "p50", "p99", "p99.9", "p99.99" };
 
 static bool first_series;
 
-const char *bench_mode_name(enum quire_mode mode)
+const char *bench_mode_name(unsigned mode)
 {
-	static const char *const names[] = { "speculative", "vma-lock", "classic" };
+	static const char *const names[BENCH_MODES] = { "speculative", "vma-lock", "classic",
+							"host" };
 
 	return names[mode];
 }
 
-static struct spread spread(const double *samples, unsigned count)
+struct spread bench_spread(const double *samples, unsigned count)
 {
 	double sorted[BENCH_MAX_REPEAT];
 
@@ -57,20 +58,19 @@ static double ratio(double part, double whole)
 	return whole > 0 ? part / whole : 0;
 }
 
-static const struct series *find(const struct series *series, size_t count, const struct loop *loop,
-				 enum quire_mode mode)
+const struct series *bench_find(const struct series *series, size_t count, const struct loop *loop,
+				unsigned mode, unsigned cpus)
 {
 	for (size_t i = 0; i < count; i++)
-		if (series[i].loop == loop && series[i].mode == mode)
+		if (series[i].loop == loop && series[i].mode == mode && series[i].cpus == cpus)
 			return &series[i];
 	return NULL;
 }
 
-/* The median as a share of the other series' median. 0: there is no other. */
-static double relative(const struct series *s, const struct series *other)
+double bench_relative(const struct series *s, const struct series *other)
 {
-	return other ? ratio(spread(s->rates, s->count).median,
-			     spread(other->rates, other->count).median)
+	return other ? ratio(bench_spread(s->rates, s->count).median,
+			     bench_spread(other->rates, other->count).median)
 		     : 0;
 }
 
@@ -104,24 +104,29 @@ static void print_reasons(const struct series *s)
 
 static void print_row(const struct series *series, size_t count, const struct series *s)
 {
-	struct spread rate = spread(s->rates, s->count);
+	struct spread rate = bench_spread(s->rates, s->count);
 	bool faulted = all_faults(s) > 0;
 
 	printf("%-24s %-12s %10.1f %10.1f %10.1f", s->loop->name, bench_mode_name(s->mode),
 	       rate.median / 1e3, rate.min / 1e3, rate.max / 1e3);
-	print_ratio(relative(s, find(series, count, s->loop, QUIRE_CLASSIC)), false);
+	print_ratio(s->mode == BENCH_HOST ? 0
+					  : bench_relative(s, bench_find(series, count, s->loop,
+									 QUIRE_CLASSIC, s->cpus)),
+		    false);
 	if (faulted)
 		printf(" %6.2f%%", 100 * ratio((double)s->paths[QUIRE_PATH_SPECULATIVE],
 					       (double)all_faults(s)));
 	else
 		printf(" %7s", "-");
 	if (s->loop->latency) {
-		print_ratio(relative(s, find(series, count, &bench_antagonists[0], s->mode)), true);
+		print_ratio(bench_relative(s, bench_find(series, count, &bench_antagonists[0],
+							 s->mode, s->cpus)),
+			    true);
 		for (size_t q = 0; q < QUANTILES; q++)
 			printf(" %8.2f",
 			       (double)histogram_quantile(&s->latency, quantiles[q]) / 1e3);
 		printf(" %9.2f %10.1f", (double)s->latency.max / 1e3,
-		       spread(s->antagonist_rates, s->count).median);
+		       bench_spread(s->antagonist_rates, s->count).median);
 	}
 	printf("\n");
 	print_reasons(s);
@@ -223,6 +228,7 @@ void bench_json_start(const struct bench_options *options)
 	printf("{\n  \"schema\": \"quire-bench/1\",\n  \"conditions\": {\n");
 	print_string("version", quire_version());
 	print_string("port", "soft");
+	print_string("command", options->command);
 	print_string("kernel", c.kernel);
 	print_string("cpu", c.model);
 	print_string("compiler", COMPILER);
@@ -267,20 +273,42 @@ static const char *counter_name(unsigned counter)
 	return quire_counter_name((enum quire_counter)counter);
 }
 
+/* What Quire counted; the host's kernel tells nothing of the kind. */
+static void print_how(const struct series *s)
+{
+	printf(",\n     \"speculative_share\": %.6f",
+	       ratio((double)s->paths[QUIRE_PATH_SPECULATIVE], (double)all_faults(s)));
+	print_counts("paths", s->paths, 0, QUIRE_PATH_COUNT, path_name);
+	print_counts("kinds", s->kinds, 0, QUIRE_KIND_COUNT, kind_name);
+	print_counts("reasons", s->counters, 0, REASONS, counter_name);
+	print_counts("counters", s->counters, REASONS, QUIRE_COUNTER_COUNT, counter_name);
+}
+
 static void print_latency(const struct histogram *latency)
 {
+	const char *separator = "";
+
 	printf(",\n     \"latency_ns\": {\"count\": %" PRIu64 ", \"mean\": %.1f", latency->count,
 	       ratio((double)latency->sum, (double)latency->count));
 	for (size_t q = 0; q < QUANTILES; q++)
 		printf(", \"%s\": %" PRIu64, quantile_names[q],
 		       histogram_quantile(latency, quantiles[q]));
-	printf(", \"max\": %" PRIu64 "}", latency->max);
+	printf(", \"max\": %" PRIu64 ",\n      \"buckets\": [", latency->max);
+	for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
+		if (latency->buckets[i] == 0)
+			continue;
+		printf("%s[%" PRIu64 ", %" PRIu64 "]", separator, histogram_bucket_end(i),
+		       latency->buckets[i]);
+		separator = ", ";
+	}
+	printf("]}");
 }
 
 static void print_series(const struct series *series, size_t count, const struct series *s)
 {
-	struct spread rate = spread(s->rates, s->count);
-	const struct series *control = find(series, count, &bench_antagonists[0], s->mode);
+	struct spread rate = bench_spread(s->rates, s->count);
+	const struct series *control = bench_find(series, count, &bench_antagonists[0], s->mode,
+						  s->cpus);
 
 	printf("%s\n    {\"loop\": \"%s\", \"group\": \"%s\", \"mode\": \"%s\",",
 	       first_series ? "" : ",", s->loop->name, s->loop->group, bench_mode_name(s->mode));
@@ -290,18 +318,15 @@ static void print_series(const struct series *series, size_t count, const struct
 	       rate.median, rate.min, rate.max);
 	for (unsigned i = 0; i < s->count; i++)
 		printf("%s%.1f", i ? ", " : "", s->rates[i]);
-	printf("]},\n     \"speculative_share\": %.6f",
-	       ratio((double)s->paths[QUIRE_PATH_SPECULATIVE], (double)all_faults(s)));
-	print_counts("paths", s->paths, 0, QUIRE_PATH_COUNT, path_name);
-	print_counts("kinds", s->kinds, 0, QUIRE_KIND_COUNT, kind_name);
-	print_counts("reasons", s->counters, 0, REASONS, counter_name);
-	print_counts("counters", s->counters, REASONS, QUIRE_COUNTER_COUNT, counter_name);
+	printf("]}");
+	if (s->mode != BENCH_HOST)
+		print_how(s);
 	if (s->loop->latency) {
 		print_latency(&s->latency);
 		printf(",\n     \"antagonist_rate\": %.1f",
-		       spread(s->antagonist_rates, s->count).median);
+		       bench_spread(s->antagonist_rates, s->count).median);
 		if (control)
-			printf(", \"kept\": %.4f", relative(s, control));
+			printf(", \"kept\": %.4f", bench_relative(s, control));
 	}
 	printf("}");
 }

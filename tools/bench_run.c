@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
-#include "bench.h"
+#include "bench_loop.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -20,7 +20,6 @@ uint64_t bench_tick_scale = 1ull << 32;
 
 static cpu_set_t host_set;
 static unsigned host_cpus;
-static struct quire_soft_cpu *main_cpu;
 
 uint64_t bench_clock_slow(void)
 {
@@ -73,66 +72,10 @@ static void pin(unsigned index)
 	}
 }
 
-bool bench_machine_start(const struct bench_options *options, uint64_t memory, unsigned cpus)
+void bench_run_start(void)
 {
-	struct quire_soft_config config = {
-		.cpus = cpus + 1,
-		.memory = memory,
-		.levels = options->levels,
-	};
-	int r = quire_soft_init(&config);
-
-	if (r != 0) {
-		fprintf(stderr,
-			"quire bench: can't start a machine of %u CPUs and %" PRIu64
-			" MiB: error %d\n",
-			config.cpus, memory / MIB, -r);
-		return false;
-	}
-	main_cpu = quire_soft_attach(cpus);
-	if (!main_cpu) {
-		fprintf(stderr, "quire bench: can't attach the main thread\n");
-		quire_soft_exit();
-		return false;
-	}
 	learn_host();
 	calibrate();
-	return true;
-}
-
-void bench_machine_stop(void)
-{
-	quire_soft_detach(main_cpu);
-	quire_soft_exit();
-}
-
-bool bench_warm_memory(void)
-{
-	struct quire_memory_stats memory;
-	struct quire_mm *mm;
-	bool done = false;
-
-	quire_soft_enter(main_cpu);
-	quire_memory_stats(&memory);
-
-	uint64_t pages = memory.free - memory.free / 16;
-
-	if (quire_mm_create(NULL, &mm) == 0) {
-		int64_t base = quire_mmap(mm, 0, pages * QUIRE_PAGE_SIZE, QUIRE_PROT_WRITE,
-					  QUIRE_MAP_PRIVATE | QUIRE_MAP_ANONYMOUS);
-
-		quire_soft_switch(main_cpu, mm);
-		done = base > 0;
-		for (uint64_t i = 0; done && i < pages; i++)
-			done = quire_soft_store(main_cpu, (uint64_t)base + i * QUIRE_PAGE_SIZE, 1,
-						1);
-		quire_soft_switch(main_cpu, NULL);
-		quire_mm_destroy(mm);
-	}
-	quire_soft_leave(main_cpu);
-	if (!done)
-		fprintf(stderr, "quire bench: can't touch %" PRIu64 " pages of memory\n", pages);
-	return done;
 }
 
 bool bench_fail(struct run *run, const char *what, int64_t error)
@@ -148,12 +91,11 @@ bool bench_fail(struct run *run, const char *what, int64_t error)
 void bench_wait(struct worker *w, unsigned turn)
 {
 	if (turn % WAIT_YIELD == WAIT_YIELD - 1) {
-		quire_soft_leave(w->cpu);
-		sched_yield();
-		quire_soft_enter(w->cpu);
+		w->run->space->yield(w);
 		return;
 	}
-	quire_soft_safepoint(w->cpu);
+	if (w->cpu)
+		quire_soft_safepoint(w->cpu);
 #ifdef __x86_64__
 	__builtin_ia32_pause();
 #endif
@@ -186,13 +128,10 @@ static void *worker_main(void *context)
 	struct run *run = w->run;
 
 	pin(w->index);
-	w->cpu = quire_soft_attach(w->index);
-	if (!w->cpu) {
+	if (!run->space->enter(w)) {
 		bench_fail(run, "attaching a virtual CPU", 0);
 		return NULL;
 	}
-	quire_soft_enter(w->cpu);
-	quire_soft_switch(w->cpu, run->mm);
 	if (!run->loop->prepare || run->loop->prepare(w)) {
 		/* Release: pairs with the main thread's look at ready. */
 		atomic_fetch_add_explicit(&run->ready, 1, memory_order_release);
@@ -202,9 +141,7 @@ static void *worker_main(void *context)
 		if (bench_running(w))
 			run->loop->work(w);
 	}
-	quire_soft_switch(w->cpu, NULL);
-	quire_soft_leave(w->cpu);
-	quire_soft_detach(w->cpu);
+	run->space->leave(w);
 	return NULL;
 }
 
@@ -228,9 +165,7 @@ struct snapshot {
 
 static void take_snapshot(struct run *run, struct snapshot *snapshot)
 {
-	quire_soft_enter(main_cpu);
-	quire_stats(run->mm, &snapshot->stats);
-	quire_soft_leave(main_cpu);
+	run->space->stats(run, &snapshot->stats);
 	snapshot->clock = bench_clock_slow();
 	for (unsigned i = 0; i < run->cpus; i++) {
 		snapshot->done[i] = atomic_load_explicit(&run->workers[i].done,
@@ -304,41 +239,29 @@ static void measure(struct run *run, struct sample *sample)
 		evaluate(run, &from, &to, sample);
 }
 
-bool bench_run(const struct bench_options *options, const struct loop *loop, enum quire_mode mode,
+bool bench_run(const struct bench_options *options, const struct loop *loop, unsigned mode,
 	       unsigned cpus, struct sample *sample)
 {
-	struct run run = { .options = options, .loop = loop, .cpus = cpus };
-	struct quire_mm_config config = {
+	struct run run = {
+		.options = options,
+		.loop = loop,
 		.mode = mode,
-		.brk_start = HEAP_BASE,
-		.limits.vmas = QUIRE_UNLIMITED,
+		.space = mode == BENCH_HOST ? &bench_host : &bench_quire,
+		.cpus = cpus,
 	};
-	int r;
+	const char *failed;
 
 	run.workers = aligned_alloc(_Alignof(struct worker), cpus * sizeof *run.workers);
 	if (!run.workers) {
 		fprintf(stderr, "quire bench: out of memory\n");
 		return false;
 	}
-	quire_soft_enter(main_cpu);
-	r = quire_mm_create(&config, &run.mm);
-	if (r != 0)
-		bench_fail(&run, "creating a space", r);
-	else if (!loop->setup || loop->setup(&run)) {
-		quire_soft_leave(main_cpu);
+	if (run.space->begin(&run))
 		measure(&run, sample);
-		quire_soft_enter(main_cpu);
-	}
-	if (run.mm)
-		quire_mm_destroy(run.mm);
-	bench_files_close(&run);
-	quire_barrier(0); /* what was deferred must not be the next run's work */
-	quire_soft_leave(main_cpu);
+	run.space->end(&run);
 	free(run.places);
 	free(run.workers);
-
-	const char *failed = atomic_load(&run.failed);
-
+	failed = atomic_load(&run.failed);
 	if (failed)
 		fprintf(stderr, "quire bench: %s, %s, %u CPUs: %s failed: %" PRId64 "\n",
 			loop->name, bench_mode_name(mode), cpus, failed, atomic_load(&run.error));
