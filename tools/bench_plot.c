@@ -150,7 +150,8 @@ static void draw_panel(const struct view *view, FILE *script, size_t i, const st
 		fprintf(script, "EOD\n");
 	}
 	fprintf(script,
-		"set title '%s' font ',12' offset 0,-0.6\nset xlabel '%s' offset 0,0.5\nset ylabel '%s'\n",
+		"set title '%s' font ',12' offset 0,-0.6\n"
+		"set xlabel '%s' offset 0,0.5\nset ylabel '%s'\n",
 		short_name(view->loops[i]), i + COLUMNS < view->loop_count ? "" : panels->x,
 		i % COLUMNS ? "" : panels->y);
 	for (unsigned m = 0; m < o->mode_count; m++, separator = ",") {
