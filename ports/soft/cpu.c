@@ -172,7 +172,6 @@ void quire_soft_switch(struct quire_soft_cpu *public, struct quire_mm *mm)
 
 void quire_soft_keys(struct quire_soft_cpu *public, uint32_t key_register)
 {
-	cpu_of(public);
-	soft_drop_all(public);
+	soft_drop_all(cpu_of(public));
 	public->key_register = soft_key_register = key_register;
 }

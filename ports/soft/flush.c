@@ -20,9 +20,8 @@
  * A mailbox holds a few ranges, or "everything"; its lock is held for a few stores and taken
  * nowhere else. To answer is to drop what was asked for and then to store, with release, how many
  * requests that covers: the flusher's acquire load of it orders all that the target did through the
- * old translations before what the flusher does next (it may give the page to somebody else). There
- * is no page-walk cache: walks are done between two answers (mmu.c), so a flush for the sake of
- * tables has nothing more to do.
+ * old translations before what the flusher does next (it may give the page to somebody else). Where
+ * tables were unhooked, what the page-walk cache has, one leaf, is forgotten, too.
  *
  * Two CPUs that flush at once answer each other, since port_pause answers. Weighed and left: one
  * request word with a bit for "everything" and no lock (each small flush would cost its targets
@@ -51,20 +50,21 @@ static void drop_slot(struct quire_soft_tlb_entry *entry)
 	entry->tag_exec = SOFT_NO_TAG;
 }
 
-void soft_drop_all(struct quire_soft_cpu *cpu)
+void soft_drop_all(struct soft_cpu *cpu)
 {
 	for (unsigned i = 0; i < QUIRE_SOFT_TLB; i++)
-		drop_slot(&cpu->tlb[i]);
+		drop_slot(&cpu->public.tlb[i]);
+	soft_forget_leaf(cpu);
 }
 
-static void drop_range(struct quire_soft_cpu *cpu, uint64_t start, uint64_t end)
+static void drop_range(struct soft_cpu *cpu, uint64_t start, uint64_t end)
 {
 	if (end > start && end - start > DROP_SINGLY * PAGE_SIZE) {
 		soft_drop_all(cpu);
 		return;
 	}
 	for (uint64_t at = start; at < end; at += PAGE_SIZE)
-		drop_slot(&cpu->tlb[at / PAGE_SIZE % QUIRE_SOFT_TLB]);
+		drop_slot(&cpu->public.tlb[at / PAGE_SIZE % QUIRE_SOFT_TLB]);
 }
 
 /* Not a lock of the core: it has no rank, and who waits for it must not answer meanwhile. */
@@ -83,10 +83,11 @@ static void mailbox_unlock(struct soft_cpu *cpu)
 	at_store_release(&cpu->lock, 0u);
 }
 
-/* Ask the CPU to drop [start, end). Returns what `answered` must reach. */
-static uint64_t post(struct soft_cpu *cpu, uint64_t start, uint64_t end)
+/* Ask the CPU to drop [start, end), and its leaf. Returns what `answered` must reach. */
+static uint64_t post(struct soft_cpu *cpu, uint64_t start, uint64_t end, bool tables)
 {
 	mailbox_lock(cpu);
+	cpu->tables |= tables;
 	if (cpu->count == SOFT_RANGES) {
 		cpu->everything = true;
 	} else {
@@ -107,11 +108,14 @@ void soft_answer(void)
 
 	mailbox_lock(cpu);
 	if (cpu->everything)
-		soft_drop_all(&cpu->public);
+		soft_drop_all(cpu);
 	else
 		for (uint32_t i = 0; i < cpu->count; i++)
-			drop_range(&cpu->public, cpu->ranges[i].start, cpu->ranges[i].end);
+			drop_range(cpu, cpu->ranges[i].start, cpu->ranges[i].end);
+	if (cpu->tables)
+		soft_forget_leaf(cpu);
 	cpu->everything = false;
+	cpu->tables = false;
 	cpu->count = 0;
 	uint64_t number = cpu->posted;
 
@@ -132,14 +136,14 @@ static void wait_for(struct soft_cpu *cpu, uint64_t number)
 }
 
 /* Post to all of 64 CPUs, then wait for all. */
-static void flush_some(unsigned first, uint64_t cpus, uint64_t start, uint64_t end)
+static void flush_some(unsigned first, uint64_t cpus, uint64_t start, uint64_t end, bool tables)
 {
 	uint64_t numbers[64];
 
 	for (uint64_t left = cpus; left != 0; left &= left - 1) {
 		unsigned i = (unsigned)__builtin_ctzll(left);
 
-		numbers[i] = post(&soft_cpus[first + i], start, end);
+		numbers[i] = post(&soft_cpus[first + i], start, end, tables);
 	}
 	/* B: pairs with the fence of soft_come_in. */
 	at_fence();
@@ -152,7 +156,6 @@ static void flush_some(unsigned first, uint64_t cpus, uint64_t start, uint64_t e
 
 void port_flush(struct port_space *space, uint64_t start, uint64_t end, bool tables)
 {
-	(void)tables;
 	/* A: pairs with the addition in soft_run. */
 	at_fence();
 	for (unsigned first = 0; first < MAX_CPUS; first += 64) {
@@ -163,11 +166,13 @@ void port_flush(struct port_space *space, uint64_t start, uint64_t end, bool tab
 			continue;
 		if (soft_self != NULL && soft_cpu_index / 64 == first / 64 &&
 		    (cpus >> soft_cpu_index % 64 & 1) != 0) {
-			drop_range(&soft_self->public, start, end);
+			drop_range(soft_self, start, end);
+			if (tables)
+				soft_forget_leaf(soft_self);
 			cpus &= ~(1ull << soft_cpu_index % 64);
 		}
 		if (cpus != 0)
-			flush_some(first, cpus, start, end);
+			flush_some(first, cpus, start, end, tables);
 	}
 }
 
@@ -190,7 +195,7 @@ void soft_run(struct soft_cpu *cpu, struct port_space *space)
 {
 	unsigned index = cpu->public.index;
 
-	soft_drop_all(&cpu->public);
+	soft_drop_all(cpu);
 	if (cpu->space != NULL)
 		/* Release: pairs with port_flush's look at the set. */
 		at_sub(&cpu->space->cpus[index / 64], 1ull << index % 64);
@@ -206,7 +211,7 @@ void soft_adopt(struct soft_cpu *cpu)
 	soft_cpu_index = cpu->public.index;
 	soft_request = &cpu->public.request;
 	soft_key_register = cpu->public.key_register;
-	soft_drop_all(&cpu->public);
+	soft_drop_all(cpu);
 }
 
 void soft_abandon(void)

@@ -4,13 +4,18 @@
  *
  *     translate ── hit ──► host pointer
  *         └─ miss: safepoint ──► walk ── allowed: accessed, dirty; fill ──► host pointer
- *                      ▲           └─ else ──► quire_fault ── verdict ──► NULL
- *                      └─────────────────────────── done ──┘
+ *                                ▲ └─ else ──► quire_fault ── verdict ──► NULL
+ *                                └────────────────── done ──┘
  *
  * A walk takes no lock and no section: it is done inside, between two answers to flushes. A table
  * that it has found hooked stays until this CPU answers the flush that follows the unhooking; an
  * entry that it has read may be replaced at any moment, and what is filled from the old one is
  * dropped by the answer (flush.c). Between the walk and the use of the pointer nothing answers.
+ *
+ * As in hardware a page-walk cache makes most walks one step: it has the leaf of the last walk from
+ * the root, until this CPU answers a flush for unhooked tables or runs another space. A leaf that
+ * was unhooked, but not flushed yet, is empty: the fault goes to the leaf that is hooked in its
+ * place, and after the next one the walk begins at the root.
  *
  * As in hardware the slot gets a tag for writing only if the entry is dirty already, so that the
  * first write through a clean entry walks and marks it.
@@ -23,77 +28,91 @@ typedef uint16_t guest16 __attribute__((may_alias));
 typedef uint32_t guest32 __attribute__((may_alias));
 typedef uint64_t guest64 __attribute__((may_alias));
 
-static void fill(struct quire_soft_cpu *cpu, uint64_t address, pte e, uintptr_t host)
-{
-	struct quire_soft_tlb_entry *entry = &cpu->tlb[address / PAGE_SIZE % QUIRE_SOFT_TLB];
-	uint64_t page = address & ~PAGE_MASK;
-	unsigned rights = pte_rights(e), key = pte_key(e);
-	bool read = (rights & RIGHT_READ) != 0 && port_key_allows(key, false);
-	bool write = (rights & RIGHT_WRITE) != 0 && port_key_allows(key, true) && pte_is_dirty(e);
-
-	entry->tag_read = read ? page : SOFT_NO_TAG;
-	entry->tag_write = write ? page : SOFT_NO_TAG;
-	entry->tag_exec = (rights & RIGHT_EXEC) != 0 ? page : SOFT_NO_TAG;
-	entry->addend = host - (uintptr_t)page;
-}
-
-/* Keys concern data, not instruction fetches. */
-static bool allowed(pte e, enum quire_access access)
+/* What the entry allows on this CPU. Keys concern data, not instruction fetches. */
+static unsigned rights_here(pte e)
 {
 	unsigned rights = pte_rights(e);
 
-	switch (access) {
-	case QUIRE_READ:
-		return (rights & RIGHT_READ) != 0 && port_key_allows(pte_key(e), false);
-	case QUIRE_WRITE:
-		return (rights & RIGHT_WRITE) != 0 && port_key_allows(pte_key(e), true);
-	default:
-		return (rights & RIGHT_EXEC) != 0;
-	}
+	if (!port_key_allows(pte_key(e), true))
+		rights &= port_key_allows(pte_key(e), false) ? ~RIGHT_WRITE : RIGHT_EXEC;
+	return rights;
 }
 
-/* The slot of the entry that maps the address, and its level; NULL: none does. */
-static slot *find(const struct port_space *space, uint64_t address, unsigned *level)
+/* The tag of a right: the page's address, or one that is no page's. */
+static uint64_t tag(uint64_t page, unsigned rights, unsigned right)
 {
+	return rights & right ? page : page | SOFT_NO_TAG;
+}
+
+static void fill(struct soft_cpu *cpu, uint64_t address, unsigned rights, uintptr_t host)
+{
+	uint64_t page = address & ~PAGE_MASK;
+	struct quire_soft_tlb_entry *entry = &cpu->public.tlb[page / PAGE_SIZE % QUIRE_SOFT_TLB];
+
+	entry->tag_read = tag(page, rights, RIGHT_READ);
+	entry->tag_write = tag(page, rights, RIGHT_WRITE);
+	entry->tag_exec = tag(page, rights, RIGHT_EXEC);
+	entry->addend = host - (uintptr_t)address;
+}
+
+/*
+ * Walk from the root: the slot of the entry that maps the address; NULL: none does. *span is what
+ * an entry there maps. A leaf is remembered.
+ */
+static __attribute__((noinline)) slot *find(struct soft_cpu *cpu, uint64_t address, uint64_t *span)
+{
+	const struct port_space *space = cpu->space;
 	uint64_t table = space->root_pfn;
+	slot *s;
 
 	if (address >> (PAGE_SHIFT + TABLE_BITS * space->levels) != 0)
 		return NULL;
-	for (unsigned l = space->levels - 1;; l--) {
-		slot *s = (slot *)port_frame(table) + table_index(address, l);
-
-		if (l == 0) {
-			*level = 0;
-			return s;
-		}
+	for (unsigned level = space->levels - 1; level > 0; level--) {
+		s = (slot *)port_frame(table) + table_index(address, level);
 		/* Acquire: pairs with the store that hooked the table, after it was cleared. */
 		pte e = at_load_acquire(s);
 
 		if (!pte_is_table(e)) {
-			*level = l;
+			*span = table_entry_span(level);
 			return pte_is_huge(e) ? s : NULL;
 		}
 		table = pte_pfn(e);
 	}
+	cpu->leaf_of = address / SOFT_LEAF_SPAN;
+	cpu->leaf = port_frame(table);
+	return cpu->leaf + table_index(address, 0);
 }
 
 /*
  * The walk. Fills the TLB and returns the host address of the guest's; NULL: a fault, or (*nothing)
  * a device's frame where the host has no memory.
  */
-static void *walk(struct quire_soft_cpu *cpu, uint64_t address, enum quire_access access,
-		  bool *nothing)
+static ALWAYS_INLINE void *walk(struct soft_cpu *cpu, uint64_t address, enum quire_access access,
+				bool *nothing)
 {
-	unsigned level;
-	slot *s = find(&cpu->mm->tables.port, address, &level);
+	static const unsigned needs[] = {
+		[QUIRE_READ] = RIGHT_READ,
+		[QUIRE_WRITE] = RIGHT_WRITE,
+		[QUIRE_EXEC] = RIGHT_EXEC,
+	};
+	uint64_t span = PAGE_SIZE;
+	unsigned rights;
+	slot *s;
 
+	if (likely(cpu->leaf_of == address / SOFT_LEAF_SPAN))
+		s = cpu->leaf + table_index(address, 0);
+	else
+		s = find(cpu, address, &span);
 	if (s == NULL)
 		return NULL;
 	/* Acquire, and so a failing exchange: pairs with the store, after the page was filled. */
 	pte e = at_load_acquire(s), marked;
 
 	do {
-		if (!pte_is_mapped(e) || (level > 0 && !pte_is_huge(e)) || !allowed(e, access))
+		if (!pte_is_mapped(e) || (span > PAGE_SIZE && !pte_is_huge(e)))
+			return NULL;
+		rights = rights_here(e);
+		if (!(rights & needs[access]))
 			return NULL;
 		marked = pte_accessed(e);
 		if (access == QUIRE_WRITE)
@@ -103,10 +122,9 @@ static void *walk(struct quire_soft_cpu *cpu, uint64_t address, enum quire_acces
 	*nothing = pte_is_special(marked) && pte_pfn(marked) >= soft_frames;
 	if (*nothing)
 		return NULL;
-	uint64_t inner = address & (table_entry_span(level) - 1);
-	unsigned char *host = (unsigned char *)port_frame(pte_pfn(marked)) + inner;
+	unsigned char *host = (unsigned char *)port_frame(pte_pfn(marked)) + (address & (span - 1));
 
-	fill(cpu, address, marked, (uintptr_t)host & ~(uintptr_t)PAGE_MASK);
+	fill(cpu, address, pte_is_dirty(marked) ? rights : rights & ~RIGHT_WRITE, (uintptr_t)host);
 	return host;
 }
 
@@ -117,26 +135,33 @@ static void *refuse(struct quire_soft_cpu *cpu, uint64_t address, enum quire_ver
 	return NULL;
 }
 
-void *quire_soft_translate_slow(struct quire_soft_cpu *cpu, uint64_t address,
+void *quire_soft_translate_slow(struct quire_soft_cpu *public, uint64_t address,
 				enum quire_access access)
 {
-	cpu->misses++;
-	if (cpu->mm == NULL)
-		return refuse(cpu, address, QUIRE_FAULT_MAPERR);
-	for (;;) {
-		quire_soft_safepoint(cpu);
+	struct soft_cpu *cpu = container_of(public, struct soft_cpu, public);
+
+	public->misses++;
+	if (public->mm == NULL)
+		return refuse(public, address, QUIRE_FAULT_MAPERR);
+	quire_soft_safepoint(public);
+	for (unsigned faults = 0;; faults++) {
 		bool nothing = false;
+
+		/* The leaf may be one that is unhooked already, and not flushed. */
+		if (unlikely(faults > 1))
+			soft_forget_leaf(cpu);
 		void *host = walk(cpu, address, access, &nothing);
 
-		if (host != NULL)
+		if (likely(host != NULL))
 			return host;
-		if (nothing)
-			return refuse(cpu, address, QUIRE_FAULT_BUS);
-		cpu->faults++;
-		enum quire_verdict verdict = quire_fault(cpu->mm, address, access);
+		if (unlikely(nothing))
+			return refuse(public, address, QUIRE_FAULT_BUS);
+		public->faults++;
+		/* A safepoint, too: the ends of its sections. */
+		enum quire_verdict verdict = quire_fault(public->mm, address, access);
 
-		if (verdict != QUIRE_FAULT_DONE)
-			return refuse(cpu, address, verdict);
+		if (unlikely(verdict != QUIRE_FAULT_DONE))
+			return refuse(public, address, verdict);
 	}
 }
 

@@ -14,9 +14,9 @@ struct soft_cpu {
 	struct quire_soft_cpu public;
 	/* The mailbox, on a line with public.request, which is part of it. */
 	_Atomic uint32_t lock;
-	bool everything;
-	uint32_t count;	 /* of ranges */
-	uint64_t posted; /* number of requests so far */
+	bool everything, tables; /* tables: the leaf, too */
+	uint32_t count;		 /* of ranges */
+	uint64_t posted;	 /* number of requests so far */
 	struct {
 		uint64_t start, end;
 	} ranges[SOFT_RANGES];
@@ -28,7 +28,14 @@ struct soft_cpu {
 	_Atomic uint32_t taken;	  /* by a thread */
 	uint32_t depth;		  /* of quire_soft_enter; this CPU's own */
 	struct port_space *space; /* that it runs; this CPU's own */
+
+	/* The page-walk cache (mmu.c), this CPU's own: address / SOFT_LEAF_SPAN, or SOFT_NO_LEAF */
+	uint64_t leaf_of __attribute__((aligned(64)));
+	_Atomic pte *leaf;
 };
+
+#define SOFT_LEAF_SPAN (PAGE_SIZE * TABLE_ENTRIES) /* what a leaf translates */
+#define SOFT_NO_LEAF UINT64_MAX			   /* greater than any of these */
 
 extern struct soft_cpu soft_cpus[MAX_CPUS];
 extern _Thread_local struct soft_cpu *soft_self __attribute__((tls_model("initial-exec")));
@@ -41,9 +48,14 @@ void soft_abandon(void);
 void soft_come_in(struct soft_cpu *cpu);
 void soft_go_out(struct soft_cpu *cpu);
 
+static inline void soft_forget_leaf(struct soft_cpu *cpu)
+{
+	cpu->leaf_of = SOFT_NO_LEAF;
+}
+
 /* Run another space (NULL: none). => this CPU's; translations are dropped. */
 void soft_run(struct soft_cpu *cpu, struct port_space *space);
-void soft_drop_all(struct quire_soft_cpu *cpu);
+void soft_drop_all(struct soft_cpu *cpu);
 
 /* One turn of a wait that answers nobody. */
 void soft_relax(unsigned turn);

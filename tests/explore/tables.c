@@ -185,6 +185,27 @@ static void read_a(void)
 SCENARIO(H25_hardware_walk, "tables are freed while the MMU walks in them", .setup = one_touched,
 	 .run = { unmap_and_free, read_a });
 
+/* The page-walk cache of CPU 1 has the leaf. */
+static void walked_to(void)
+{
+	one_touched();
+	as_cpu(1);
+	read_a();
+	as_cpu(0);
+}
+
+static void read_b_twice(void)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t value = load(B);
+
+		expect(value == 0 || value == MAPERR);
+	}
+}
+
+SCENARIO(H25_walk_cache, "tables are freed whose leaf a page-walk cache has", .setup = walked_to,
+	 .run = { unmap_and_free, read_b_twice });
+
 /* --- neighbours in the leaf --- */
 
 static void unmap_a_only(void)
