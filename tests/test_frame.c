@@ -306,13 +306,15 @@ static void block_out_of_stock(void **state)
 static void stock_batches(void **state)
 {
 	struct frame_stats start;
+	uint64_t batch;
 
 	(void)state;
 	frames_start(0, 4 * MIB, 2);
 	start = frames_now();
 	list[0] = frame_alloc(0);
-	assert_int_equal(frames_now().stocked, STOCK_BATCH - 1);
-	assert_int_equal(frames_now().free, start.free - STOCK_BATCH);
+	batch = frames_now().stocked + 1;
+	assert_in_range(batch, STOCK_BATCH / 2 + 1, STOCK_BATCH);
+	assert_int_equal(frames_now().free, start.free - batch);
 	frame_put(list[0]);
 	assert_ptr_equal(frame_alloc(0), list[0]); /* the warmest */
 	for (unsigned i = 1; i <= STOCK_SIZE; i++)
@@ -498,7 +500,8 @@ static void kinds(void **state)
 	assert_int_equal(counts[FRAME_ANON], 1);
 	assert_int_equal(counts[FRAME_USED], 1);
 	assert_int_equal(counts[FRAME_ZERO], 1);
-	assert_int_equal(counts[FRAME_STOCK], STOCK_BATCH - 1);
+	assert_int_equal(counts[FRAME_STOCK], frames_now().stocked);
+	assert_in_range(counts[FRAME_STOCK], STOCK_BATCH / 2, STOCK_BATCH - 1);
 	assert_int_equal(counts[FRAME_TABLE] + counts[FRAME_SLAB], 0);
 	for (unsigned kind = 0; kind <= FRAME_ZERO; kind++)
 		all += counts[kind];

@@ -23,6 +23,7 @@
  * space's lock shared; `vma-lock` holds the VMA's lock shared, and the space's if it can't have
  * that.
  */
+#include "fault/dispatch.h"
 #include "fault/look_up.h"
 
 #include "space/space.h"
@@ -48,18 +49,18 @@ static ALWAYS_INLINE void count_in(struct fault *f, enum quire_path path)
 
 static ALWAYS_INLINE enum outcome attempt(struct fault *f, enum quire_path path)
 {
+	struct grace_cpu *cpu = section_enter();
 	enum outcome outcome;
 
-	section_enter();
 	count_in(f, path);
 	outcome = look_up(f, path);
 	if (likely(outcome == FAULT_OK))
-		outcome = fault_resolve(f);
+		outcome = dispatch(f);
 	if (unlikely(outcome == FAULT_RETRY)) {
 		f->known->leaf_at = KNOWN_NO_LEAF;
 		failed(f);
 	}
-	section_leave();
+	section_leave_as(cpu);
 	return outcome;
 }
 
@@ -84,9 +85,9 @@ static COLD enum outcome speculate_again(struct fault *f)
  */
 static ALWAYS_INLINE enum outcome vma_locked(struct fault *f)
 {
+	struct grace_cpu *cpu = section_enter();
 	enum outcome outcome;
 
-	section_enter();
 	count_in(f, QUIRE_PATH_VMA_LOCK);
 	outcome = look_up(f, QUIRE_PATH_VMA_LOCK);
 	if (likely(outcome == FAULT_OK)) {
@@ -95,13 +96,13 @@ static ALWAYS_INLINE enum outcome vma_locked(struct fault *f)
 			if (at_load_acquire(&f->mm->forking))
 				outcome = classic(f, QUIRE_CLASSIC_CONTENDED);
 			else
-				outcome = fault_resolve(f);
+				outcome = dispatch(f);
 			vma_read_done(f->vma);
 		} else {
 			outcome = classic(f, QUIRE_CLASSIC_CONTENDED);
 		}
 	}
-	section_leave();
+	section_leave_as(cpu);
 	return unlikely(outcome == FAULT_RETRY) ? classic(f, QUIRE_CLASSIC_RETRIES) : outcome;
 }
 
@@ -271,31 +272,27 @@ static void unhook_unused(struct fault *f)
 	gather_finish(&gather);
 }
 
-static ALWAYS_INLINE enum outcome first_path(struct fault *f)
+static ALWAYS_INLINE enum outcome first_attempt(struct fault *f)
 {
-	enum outcome outcome;
-
-	if (likely(f->mm->mode == QUIRE_SPECULATIVE)) {
-		if (likely(PORT_SPECULATION && at_load(&f->mm->speculation))) {
-			outcome = attempt(f, QUIRE_PATH_SPECULATIVE);
-			return likely(outcome != FAULT_RETRY) ? outcome : speculate_again(f);
-		}
-	} else if (f->mm->mode == QUIRE_VMA_LOCK) {
-		return vma_locked(f);
-	}
-	return classic(f, QUIRE_CLASSIC_OFF);
+	if (likely(at_load(&f->mm->speculation)))
+		return attempt(f, QUIRE_PATH_SPECULATIVE);
+	return f->mm->mode == QUIRE_VMA_LOCK ? vma_locked(f) : classic(f, QUIRE_CLASSIC_OFF);
 }
 
-/* The first path has waited for an object: once more, as often as it does. */
-static COLD enum outcome begin_again(struct fault *f)
+/*
+ * The rest of the first path. FAULT_RETRY: an object was waited for, begin with the first attempt.
+ * (Neither this nor `finish` is cold: each fault of the `classic` baseline comes by here.)
+ */
+static __attribute__((noinline)) enum outcome later_attempts(struct fault *f, enum outcome outcome,
+							     unsigned flags)
 {
-	enum outcome outcome;
-
-	do {
+	if (outcome == FAULT_RETRY)
+		outcome = speculate_again(f);
+	if (outcome == FAULT_WAIT && !flags) {
 		outcome = wait_for_object(f);
 		if (outcome == FAULT_OK)
-			outcome = first_path(f);
-	} while (outcome == FAULT_WAIT);
+			outcome = FAULT_RETRY;
+	}
 	return outcome;
 }
 
@@ -310,13 +307,12 @@ static enum quire_verdict go_on(struct fault *f, enum outcome outcome, unsigned 
 			       flags);
 }
 
-/* All that the first attempt has left to do. */
-static COLD enum quire_verdict finish(struct fault *f, enum outcome outcome, unsigned flags)
+/* All that the first path has left to do. */
+static __attribute__((noinline)) enum quire_verdict finish(struct fault *f, enum outcome outcome,
+							   unsigned flags)
 {
 	enum quire_verdict result = QUIRE_FAULT_DONE;
 
-	if (outcome == FAULT_WAIT && !flags)
-		outcome = begin_again(f);
 	if (outcome != FAULT_OK)
 		result = go_on(f, outcome, flags);
 	if (f->page || f->table)
@@ -334,9 +330,12 @@ static enum quire_verdict resolve(struct quire_mm *mm, uint64_t address, enum qu
 
 	assert_debug(access <= QUIRE_EXEC);
 	fault_init(&f, mm, address, access);
-	outcome = first_path(&f);
-	if (likely(outcome == FAULT_OK && !f.page && !f.table))
-		return QUIRE_FAULT_DONE;
+	do {
+		outcome = first_attempt(&f);
+		if (likely(outcome == FAULT_OK && !f.page))
+			return QUIRE_FAULT_DONE;
+		outcome = later_attempts(&f, outcome, flags);
+	} while (outcome == FAULT_RETRY);
 	return finish(&f, outcome, flags);
 }
 

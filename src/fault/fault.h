@@ -50,18 +50,18 @@ struct fault {
 	 * Prepared, and handed from one attempt to the next and to the classic path. At most one of
 	 * each: that is the bound on what all CPUs together can have prepared for nothing.
 	 */
-	struct frame *page; /* nobody else knows it */
+	struct frame *page;  /* nobody else knows it */
+	struct frame *table; /* kept by an attempt only if that comes to nothing */
 	bool page_zeroed;
-	struct frame *table;
 	bool hooked; /* a table that was prepared is in place, and empty as far as we know */
 
 	/*
 	 * The ticket of FAULT_WAIT: all that a fault has while it waits. The object with a
 	 * reference; whether the page is to be asked for writing, or fetched.
 	 */
+	bool mkwrite;
 	struct quire_object *object;
 	uint64_t index;
-	bool mkwrite;
 	/* What waiting came to, if in vain, and of which object (for comparison only). */
 	int error;
 	const struct quire_object *failed;
@@ -89,12 +89,5 @@ static inline bool fault_allowed(const struct vma *vma, enum quire_access access
 		return (vma->flags & VMA_PROT) && port_key_allows(vma->key, false);
 	return (vma->flags & VMA_EXEC) != 0;
 }
-
-/*
- * Resolve the fault in fault->vma, which was live when it was found, allows the access, and may be
- * replaced at any time.
- * => in a section; holds nothing else; returns holding nothing but what is prepared
- */
-enum outcome fault_resolve(struct fault *fault);
 
 #endif

@@ -58,7 +58,7 @@ bool fault_clear_page(struct fault *f)
 }
 
 /* Case 1. */
-static enum outcome zero_read(struct fault *f, struct walk w)
+enum outcome fault_zero_read(struct fault *f, struct walk w)
 {
 	enum outcome outcome = fault_lock_leaf(f, w, PTE_NONE);
 	pte entry;
@@ -67,27 +67,9 @@ static enum outcome zero_read(struct fault *f, struct walk w)
 		return outcome;
 	entry = pte_make(frame_pfn(frame_zero), fault_rights(f) & ~RIGHT_WRITE, f->vma->key);
 	w.table->u.table.used++;
-	at_store_release(w.slot, pte_accessed(entry)); /* as in first_write */
+	at_store_release(w.slot, pte_accessed(entry)); /* as in first_write, dispatch.h */
 	table_unlock(w.table);
 	return fault_done(f, QUIRE_KIND_ZERO_READ);
-}
-
-/* Case 2. */
-static enum outcome first_write(struct fault *f, struct walk w)
-{
-	enum outcome outcome;
-
-	if (!fault_prepare_page(f, true))
-		return FAULT_MEMORY;
-	outcome = fault_lock_leaf(f, w, PTE_NONE);
-	if (unlikely(outcome != FAULT_OK))
-		return outcome;
-	trace_add(&f->trace->anonymous, 1);
-	w.table->u.table.used++;
-	/* Release: pairs with walkers' acquire loads. Who sees the entry sees the page's bytes. */
-	at_store_release(w.slot, fault_map_page(f));
-	table_unlock(w.table);
-	return fault_done(f, QUIRE_KIND_FIRST_WRITE);
 }
 
 /* Cases 3 and 5. */
@@ -176,7 +158,7 @@ static enum outcome copy_on_write(struct fault *f, struct walk w, pte entry)
 	return fault_retry(f, reason);
 }
 
-static enum outcome present(struct fault *f, struct walk w, pte entry)
+enum outcome fault_present(struct fault *f, struct walk w, pte entry)
 {
 	static const unsigned needs[] = {
 		[QUIRE_READ] = RIGHT_READ,
@@ -225,15 +207,14 @@ static enum outcome add_table(struct fault *f, struct walk w)
 	return FAULT_OK;
 }
 
-/* Is the address in the leaf that this CPU knows, and is it worth an attempt? */
-static ALWAYS_INLINE bool knows_leaf(const struct fault *f)
+static COLD void discard_table(struct fault *f)
 {
-	return (f->address ^ f->known->leaf_at) >> (PAGE_SHIFT + TABLE_BITS) == 0 &&
-	       !at_load(&f->known->leaf->u.table.dead);
+	fault_count(f, QUIRE_UNUSED_TABLE);
+	table_free_unused(f->table);
+	f->table = NULL;
 }
 
-/* Walk to the leaf, which this CPU then knows. */
-static __attribute__((noinline)) enum outcome walk(struct fault *f)
+enum outcome fault_walk(struct fault *f)
 {
 	enum walk_status status;
 	enum outcome outcome;
@@ -247,31 +228,10 @@ static __attribute__((noinline)) enum outcome walk(struct fault *f)
 	if (unlikely(status == WALK_BUSY))
 		return fault_retry(f, QUIRE_RETRY_BUSY);
 	require(status == WALK_LEAF); /* nothing makes huge entries yet */
+	if (unlikely(f->table))
+		discard_table(f); /* another CPU was faster */
 	f->known->leaf_at = f->address;
 	f->known->leaf = w.table;
 	f->known->slots = w.slot - table_index(f->address, 0);
 	return FAULT_OK;
-}
-
-enum outcome fault_resolve(struct fault *f)
-{
-	enum outcome outcome;
-	struct walk w;
-	pte entry;
-
-	if (unlikely(!knows_leaf(f))) {
-		outcome = walk(f);
-		if (unlikely(outcome != FAULT_OK))
-			return outcome;
-	}
-	w.table = f->known->leaf;
-	w.slot = f->known->slots + table_index(f->address, 0);
-	entry = at_load_acquire(w.slot);
-	if (entry == PTE_NONE)
-		return f->vma->mapping		  ? fault_object(f, w)
-		       : f->access == QUIRE_WRITE ? first_write(f, w)
-						  : zero_read(f, w);
-	if (unlikely(pte_is_busy(entry)))
-		return fault_retry(f, QUIRE_RETRY_BUSY);
-	return present(f, w, entry);
 }

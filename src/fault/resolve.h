@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What resolve.c and object.c share: the steps of resolving a fault. */
+/* What dispatch.h, resolve.c and object.c share: the steps of resolving a fault. */
 #ifndef QUIRE_FAULT_RESOLVE_H
 #define QUIRE_FAULT_RESOLVE_H
 
 #include "fault/fault.h"
 #include "frame/rmap.h"
+#include "frame/stock.h"
 
 static inline void fault_count(struct fault *f, enum quire_counter counter)
 {
@@ -48,7 +49,7 @@ static inline bool fault_mapping_holds(struct fault *f)
  * Lock the leaf and check the mapping and the entry.
  * => on FAULT_OK the leaf is locked, on anything else it is not
  */
-static inline enum outcome fault_lock_leaf(struct fault *f, struct walk w, pte expected)
+static ALWAYS_INLINE enum outcome fault_lock_leaf(struct fault *f, struct walk w, pte expected)
 {
 	enum quire_counter reason;
 	pte now;
@@ -78,13 +79,13 @@ COLD bool fault_clear_page(struct fault *f);
  * Have a page ready in f->page. Zeroed if it must be; else its contents don't matter. False: no
  * memory.
  */
-static inline bool fault_prepare_page(struct fault *f, bool zeroed)
+static ALWAYS_INLINE bool fault_prepare_page(struct fault *f, bool zeroed)
 {
 	bool ready = false;
 
 	if (unlikely(f->page))
 		return !zeroed || f->page_zeroed || fault_clear_page(f);
-	f->page = zeroed ? frame_alloc_zeroed(&ready) : frame_alloc(0);
+	f->page = zeroed ? stock_alloc_zeroed(&ready) : frame_alloc(0);
 	f->page_zeroed = zeroed;
 	if (ready)
 		fault_count(f, QUIRE_READY_FRAME);
@@ -92,7 +93,7 @@ static inline bool fault_prepare_page(struct fault *f, bool zeroed)
 }
 
 /* The entry for the prepared page, which becomes the mapping's. => leaf lock held */
-static inline pte fault_map_page(struct fault *f)
+static ALWAYS_INLINE pte fault_map_page(struct fault *f)
 {
 	struct frame *page = f->page;
 	pte entry = pte_make(frame_pfn(page), fault_rights(f), f->vma->key);
@@ -101,6 +102,13 @@ static inline pte fault_map_page(struct fault *f)
 	f->page = NULL;
 	return pte_dirty(pte_accessed(entry));
 }
+
+/* resolve.c. Walk to the leaf, which this CPU then knows. => in a section */
+enum outcome fault_walk(struct fault *f);
+/* resolve.c. Nothing is entered, and is read: case 1. */
+enum outcome fault_zero_read(struct fault *f, struct walk w);
+/* resolve.c. Something is entered: cases 3 to 6. */
+enum outcome fault_present(struct fault *f, struct walk w, pte entry);
 
 /* The same frame with more rights. => leaf locked by fault_lock_leaf; unlocks it */
 enum outcome fault_widen(struct fault *f, struct walk w, unsigned rights, enum quire_kind kind);

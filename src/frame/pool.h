@@ -10,10 +10,7 @@
 #ifndef QUIRE_FRAME_POOL_H
 #define QUIRE_FRAME_POOL_H
 
-#include "frame/frame.h"
-
-#define STOCK_SIZE 64
-#define STOCK_BATCH 32 /* moved between stock and pool at a time */
+#include "frame/stock.h"
 
 struct pool {
 	struct spinlock lock;  /* RANK_POOL */
@@ -21,16 +18,7 @@ struct pool {
 	struct frame *lists[FRAME_MAX_ORDER + 1];
 } __attribute__((aligned(128)));
 
-/* Only its own CPU touches a stock, but for the counts, which frame_stats reads. */
-struct stock {
-	_Atomic uint32_t count, zeroed;
-	uint32_t node; /* this CPU's; constant */
-	struct frame *frames[STOCK_SIZE];
-	struct frame *zeroed_frames[STOCK_SIZE];
-} __attribute__((aligned(128)));
-
 extern HIDDEN struct pool pools[MAX_NODES];
-extern HIDDEN struct stock *stocks;
 extern unsigned pool_count, stock_count;
 extern uint64_t frame_total;
 

@@ -17,11 +17,6 @@
  */
 #include "frame/pool.h"
 
-static struct stock *own_stock(void)
-{
-	return &stocks[port_cpu()];
-}
-
 /* How many frames, from the first on, follow each other in memory, in one node. */
 static unsigned run_length(struct frame **frames, unsigned count)
 {
@@ -70,8 +65,8 @@ static uint32_t cut(struct stock *stock, uint32_t count, struct frame *block)
 }
 
 /*
- * Fill an empty stock from the own node, or the next that has anything: small blocks first. Returns
- * how many it has then.
+ * Fill an empty stock from the own node, or the next that has anything: small blocks first, and
+ * more than half of a batch. Returns how many it has then.
  */
 static __attribute__((noinline)) uint32_t refill(struct stock *stock)
 {
@@ -84,20 +79,14 @@ static __attribute__((noinline)) uint32_t refill(struct stock *stock)
 		if (at_load(&pool->free) == 0)
 			continue;
 		spin_lock(&pool->lock, RANK_POOL);
-		while (count < STOCK_BATCH &&
+		/* A large block is not split for the last few. */
+		while (count <= STOCK_BATCH / 2 &&
 		       (block = pool_take_small(pool, STOCK_BATCH - count)) != NULL)
 			count = cut(stock, count, block);
 		spin_unlock(&pool->lock);
 	}
 	at_store(&stock->count, count);
 	return count;
-}
-
-/* The uppermost of `count` frames, still FRAME_STOCK. */
-static struct frame *pop(struct stock *stock, uint32_t count)
-{
-	at_store(&stock->count, count - 1);
-	return stock->frames[count - 1];
 }
 
 static struct frame *pop_zeroed(struct stock *stock, uint32_t count)
@@ -112,17 +101,6 @@ static uint32_t stocked(struct stock *stock)
 	uint32_t count = at_load(&stock->count);
 
 	return likely(count != 0) ? count : refill(stock);
-}
-
-static struct frame *hand_out(struct frame *frame)
-{
-	frame->kind = FRAME_USED;
-	/*
-	 * Pairs with frame_try_get: whoever gets the frame in this life by a number from an earlier
-	 * one sees, when it looks at that entry again, that the entry is gone.
-	 */
-	at_store_release(&frame->refs, 1u);
-	return frame;
 }
 
 /* A block of the pools, the own node's first. */
@@ -157,7 +135,7 @@ static __attribute__((noinline)) struct frame *take_slowly(struct stock *stock, 
 	if (order == 0) {
 		count = stocked(stock);
 		if (count != 0)
-			return hand_out(pop(stock, count));
+			return hand_out(stock_pop(stock, count));
 		count = at_load(&stock->zeroed);
 		frame = count != 0 ? pop_zeroed(stock, count) : NULL;
 	} else {
@@ -177,7 +155,7 @@ struct frame *frame_take(unsigned order)
 	uint32_t count = at_load(&stock->count);
 
 	if (likely(order == 0 && count != 0))
-		return hand_out(pop(stock, count));
+		return hand_out(stock_pop(stock, count));
 	return take_slowly(stock, order);
 }
 
@@ -186,28 +164,31 @@ struct frame *frame_alloc(unsigned order)
 	return inject_fails() ? NULL : frame_take(order);
 }
 
-struct frame *frame_alloc_zeroed(bool *was_ready)
+struct frame *stock_alloc_slowly(struct stock *stock, bool *was_ready)
 {
-	struct stock *stock = own_stock();
+	uint32_t count = at_load(&stock->zeroed);
 	struct frame *frame;
-	uint32_t count;
 
-	if (was_ready != NULL)
-		*was_ready = false;
-	if (inject_fails())
-		return NULL;
-	count = at_load(&stock->zeroed);
 	if (count != 0) {
-		if (was_ready != NULL)
-			*was_ready = true;
+		*was_ready = true;
 		return hand_out(pop_zeroed(stock, count));
 	}
 	count = stocked(stock);
 	if (unlikely(count == 0))
 		return NULL;
-	frame = pop(stock, count);
+	frame = stock_pop(stock, count);
 	port_clear_page(frame_bytes(frame));
 	return hand_out(frame);
+}
+
+struct frame *frame_alloc_zeroed(bool *was_ready)
+{
+	bool ready;
+	struct frame *frame = stock_alloc_zeroed(&ready);
+
+	if (was_ready != NULL)
+		*was_ready = ready;
+	return frame;
 }
 
 bool frame_try_get(struct frame *frame)
@@ -334,7 +315,7 @@ unsigned frame_idle(unsigned count)
 
 		if (zeroed == STOCK_SIZE || left == 0)
 			break;
-		frame = pop(stock, left);
+		frame = stock_pop(stock, left);
 		port_clear_page(frame_bytes(frame));
 		stock->zeroed_frames[zeroed] = frame;
 		at_store(&stock->zeroed, zeroed + 1);

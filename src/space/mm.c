@@ -121,7 +121,7 @@ static bool configure(struct quire_mm *mm, const struct quire_mm_config *config)
 	mm->mmap_top = config->mmap_top ? config->mmap_top : mm->end;
 	mm->stack_gap = config->stack_gap ? config->stack_gap : 0x100000;
 	mm->brk_start = mm->brk = config->brk_start;
-	at_store(&mm->speculation, !config->no_speculation);
+	quire_mm_set_speculation(mm, !config->no_speculation);
 	mm->limits = whole_limits(&config->limits);
 	return (unsigned)config->mode <= QUIRE_CLASSIC && valid_range(mm, config->brk_start);
 }
@@ -247,7 +247,7 @@ void quire_mm_destroy(struct quire_mm *mm)
 
 void quire_mm_set_speculation(struct quire_mm *mm, bool on)
 {
-	at_store(&mm->speculation, on);
+	at_store(&mm->speculation, PORT_SPECULATION && mm->mode == QUIRE_SPECULATIVE && on);
 }
 
 void quire_mm_set_limits(struct quire_mm *mm, const struct quire_limits *limits)

@@ -15,11 +15,11 @@
 
 struct quire_mm {
 	/* Read by every fault; written by switches only. */
-	uint64_t id;	      /* constant; no other space ever has it */
-	enum quire_mode mode; /* constant */
-	_Atomic bool speculation;
-	uint64_t start, end; /* constant */
-	uint64_t stack_gap;  /* constant */
+	uint64_t id;		  /* constant; no other space ever has it */
+	_Atomic bool speculation; /* never in a baseline, nor where the port is not for it */
+	enum quire_mode mode;	  /* constant */
+	uint64_t start, end;	  /* constant */
+	uint64_t stack_gap;	  /* constant */
 	struct tables tables;
 
 	/* Read by faults whose CPU does not know their VMA; written by edits. */

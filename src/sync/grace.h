@@ -84,24 +84,29 @@ static inline void grace_quiescent(struct grace_cpu *cpu)
 	}
 }
 
-/* A section: pinned, never sleeps, may nest. => the CPU is online. */
-static inline void section_enter(void)
+/* A section: pinned, never sleeps, may nest. Returns whose. => the CPU is online. */
+static inline struct grace_cpu *section_enter(void)
 {
 	port_pin();
 	struct grace_cpu *cpu = &grace_cpus[port_cpu()];
 
 	assert_debug(cpu->online);
 	cpu->depth++;
+	return cpu;
 }
 
-static inline void section_leave(void)
+/* => `cpu` is what section_enter returned */
+static inline void section_leave_as(struct grace_cpu *cpu)
 {
-	struct grace_cpu *cpu = &grace_cpus[port_cpu()];
-
 	assert_debug(cpu->depth > 0);
 	if (likely(--cpu->depth == 0))
 		grace_quiescent(cpu);
 	port_unpin();
+}
+
+static inline void section_leave(void)
+{
+	section_leave_as(&grace_cpus[port_cpu()]);
 }
 
 /*
