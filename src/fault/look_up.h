@@ -27,9 +27,18 @@ static ALWAYS_INLINE bool cached(struct fault *f)
 	return likely(at_load_acquire(&f->vma->seq) == VMA_LIVE);
 }
 
-/* => in the section in which f->vma was found, and was live after that */
+/*
+ * Not in the baselines: the systems that they stand for find the VMA in their tree, and walk, with
+ * each fault. (What is left of another space must not go with a leaf of this one.)
+ * => in the section in which f->vma was found, and was live after that
+ */
 static inline void remember(const struct fault *f)
 {
+	if (unlikely(f->mm->mode != QUIRE_SPECULATIVE)) {
+		f->known->space = 0;
+		f->known->leaf_at = KNOWN_NO_LEAF;
+		return;
+	}
 	if (f->known->space != f->mm->id || f->known->era != grace_era())
 		*f->known = (struct known){ f->mm->id, grace_era(), .leaf_at = KNOWN_NO_LEAF };
 	f->known->vma = f->vma;
