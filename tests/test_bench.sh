@@ -189,6 +189,8 @@ first, mapping = rows['first-write'], rows['mmap-munmap']
 assert first['mode'] == 'speculative'
 assert abs(first['instructions'] - first['without_page'] - report['clear_page']) < 1
 assert 50 < first['without_page'] < 100000
+assert abs(first['without_page'] - first['software'] - report['translation_miss']) < 1
+assert 50 < first['software'] < 100000
 assert mapping['without_page'] == mapping['instructions'] > 50
 copied, read = rows['file-private-write'], rows['file-read-page']
 assert abs(copied['instructions'] - copied['without_page'] - report['copy_page']) < 1

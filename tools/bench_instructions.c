@@ -9,7 +9,8 @@
  *     (instructions of the second - instructions of the first) / (high - low)
  *
  * is the cost of the operation and of the loop around it, and nothing else. Clearing and copying a
- * page are measured in the same way.
+ * page, and the miss of a translation that needs no fault, are measured in the same way: without
+ * them, what is left is the software of a fault.
  */
 #define _GNU_SOURCE
 #include "bench_operations.h"
@@ -132,49 +133,67 @@ struct instructions {
 	double costs[BENCH_MODES]; /* as options->modes */
 };
 
-static void print_table(const struct bench_options *options, const struct instructions *rows,
-			size_t count, double clear, double copy)
+/* What is measured once, to be taken off. */
+struct parts {
+	double clear, copy, miss;
+};
+
+static double page_of(const struct operation *operation, const struct parts *parts)
 {
-	printf("Instructions an operation, and without the page: clearing one takes %.0f, copying "
-	       "one %.0f\n\n%-20s",
-	       clear, copy, "operation");
+	return operation->clears * parts->clear + operation->copies * parts->copy;
+}
+
+static void print_table(const struct bench_options *options, const struct instructions *rows,
+			size_t count, const struct parts *parts)
+{
+	printf("Instructions an operation; without the page (clearing one takes %.0f, copying one "
+	       "%.0f);\nand the software alone, without the translation miss (%.0f) either\n\n"
+	       "%-20s",
+	       parts->clear, parts->copy, parts->miss, "operation");
 	for (unsigned m = 0; m < options->mode_count; m++)
-		printf(" %12s  without", bench_mode_name(options->modes[m]));
+		printf(" %12s  without software", bench_mode_name(options->modes[m]));
 	printf("\n");
 	for (size_t i = 0; i < count; i++) {
-		double page = rows[i].operation->clears * clear + rows[i].operation->copies * copy;
+		double page = page_of(rows[i].operation, parts);
+		double miss = rows[i].operation->misses * parts->miss;
 
 		printf("%-20s", rows[i].operation->name);
 		for (unsigned m = 0; m < options->mode_count; m++)
 			if (rows[i].costs[m] < 0)
-				printf(" %12s %8s", "failed", "");
+				printf(" %12s %17s", "failed", "");
 			else
-				printf(" %12.0f %8.0f", rows[i].costs[m], rows[i].costs[m] - page);
+				printf(" %12.0f %8.0f %8.0f", rows[i].costs[m],
+				       rows[i].costs[m] - page, rows[i].costs[m] - page - miss);
 		printf("\n");
 	}
 }
 
 static void print_json(const struct bench_options *options, const struct instructions *rows,
-		       size_t count, double clear, double copy)
+		       size_t count, const struct parts *parts)
 {
 	const char *separator = "";
 
 	bench_json_start(options);
 	bench_json_end_series();
-	printf(",\n  \"clear_page\": %.1f,\n  \"copy_page\": %.1f,\n  \"instructions\": [", clear,
-	       copy);
+	printf(",\n  \"clear_page\": %.1f,\n  \"copy_page\": %.1f,\n"
+	       "  \"translation_miss\": %.1f,\n  \"instructions\": [",
+	       parts->clear, parts->copy, parts->miss);
 	for (size_t i = 0; i < count; i++)
 		for (unsigned m = 0; m < options->mode_count; m++) {
 			const struct operation *operation = rows[i].operation;
-			double page = operation->clears * clear + operation->copies * copy;
+			double page = page_of(operation, parts);
+			double miss = operation->misses * parts->miss;
 
 			printf("%s\n    {\"operation\": \"%s\", \"mode\": \"%s\", ", separator,
 			       operation->name, bench_mode_name(options->modes[m]));
 			if (rows[i].costs[m] < 0)
-				printf("\"instructions\": null, \"without_page\": null}");
+				printf("\"instructions\": null, \"without_page\": null, "
+				       "\"software\": null}");
 			else
-				printf("\"instructions\": %.1f, \"without_page\": %.1f}",
-				       rows[i].costs[m], rows[i].costs[m] - page);
+				printf("\"instructions\": %.1f, \"without_page\": %.1f, "
+				       "\"software\": %.1f}",
+				       rows[i].costs[m], rows[i].costs[m] - page,
+				       rows[i].costs[m] - page - miss);
 			separator = ",";
 		}
 	printf("\n  ]");
@@ -204,7 +223,7 @@ int bench_instructions(const struct bench_options *options, char **names, int na
 {
 	static struct instructions rows[MAX_ROWS];
 	size_t count = select_rows(rows, names, name_count);
-	double clear, copy;
+	struct parts parts;
 	uint64_t done = 0;
 	bool failed = false;
 
@@ -215,9 +234,10 @@ int bench_instructions(const struct bench_options *options, char **names, int na
 			"quire bench: can't count: there is no valgrind (Debian: valgrind)\n");
 		return 1;
 	}
-	clear = cost(&clear_operation, QUIRE_CLASSIC, options->levels);
-	copy = cost(&copy_operation, QUIRE_CLASSIC, options->levels);
-	if (clear < 0 || copy < 0) {
+	parts.clear = cost(&clear_operation, QUIRE_CLASSIC, options->levels);
+	parts.copy = cost(&copy_operation, QUIRE_CLASSIC, options->levels);
+	parts.miss = cost(operation_find("translation-miss"), QUIRE_CLASSIC, options->levels);
+	if (parts.clear < 0 || parts.copy < 0 || parts.miss < 0) {
 		fprintf(stderr, "quire bench: can't count: `valgrind --tool=callgrind` does not "
 				"run this program\n");
 		return 1;
@@ -231,6 +251,6 @@ int bench_instructions(const struct bench_options *options, char **names, int na
 			progress_update(++done);
 		}
 	progress_end();
-	(options->json ? print_json : print_table)(options, rows, count, clear, copy);
+	(options->json ? print_json : print_table)(options, rows, count, &parts);
 	return failed;
 }

@@ -227,33 +227,33 @@ static bool copy_page(struct worker *w, uint64_t count)
 	return true;
 }
 
-const struct operation clear_operation = { "clear-page", NULL, clear_page, 100, 300, 1, 0, 0 };
-const struct operation copy_operation = { "copy-page", NULL, copy_page, 100, 300, 1, 0, 0 };
+const struct operation clear_operation = { "clear-page", NULL, clear_page, 100, 300, 1, 0, 0, 0 };
+const struct operation copy_operation = { "copy-page", NULL, copy_page, 100, 300, 1, 0, 0, 0 };
 
 const struct operation operations[] = {
-	{ "translation-miss", populated, read_pages, 1024, 3072, 1, 0, 0 },
-	{ "first-write", mapped, write_pages, 1024, 3072, 1, 1, 0 },
-	{ "zero-read", mapped, read_pages, 1024, 3072, 1, 0, 0 },
-	{ "zero-write", zero_mapped, write_pages, 1024, 3072, 1, 1, 0 },
-	{ "cow-copy", forked, write_pages, 1024, 3072, 1, 0, 1 },
-	{ "cow-reuse", forked_and_gone, write_pages, 1024, 3072, 1, 0, 0 },
-	{ "file-private-write", private_file, write_pages, 1024, 3072, 1, 0, 1 },
-	{ "file-shared-write", shared_file, write_pages, 1024, 3072, 1, 0, 0 },
-	{ "file-shared-again", shared_file_written, write_pages, 1024, 3072, 1, 0, 0 },
-	{ "file-read-page", shared_file_to_read, read_pages, 1024, 3072, 1, 0, 0 },
-	{ "shared-first-write", shared_memory, write_pages, 1024, 3072, 1, 1, 0 },
-	{ "fork-page", populated, fork_often, 0, 1, OPERATION_PAGES, 0, 0 },
-	{ "munmap-page", populated, unmap_pages, 1024, 3072, 1, 0, 0 },
-	{ "munmap-zero-page", zero_mapped, unmap_pages, 1024, 3072, 1, 0, 0 },
-	{ "mmap-munmap", NULL, map_unmap_page, 200, 600, 1, 0, 0 },
-	{ "mmap-munmap-128m", NULL, map_unmap_large, 200, 600, 1, 0, 0 },
-	{ "mmap-touch-munmap", NULL, map_touch_unmap, 200, 600, 1, 1, 0 },
-	{ "mprotect-split", populated_64, protect_split, 200, 600, 2, 0, 0 },
-	{ "mprotect-vma", populated_1, protect_whole, 200, 600, 2, 0, 0 },
-	{ "mprotect-page", populated, protect_pages, 1024, 3072, 1, 0, 0 },
-	{ "dontneed", populated, give_back, 200, 600, 1, 0, 0 },
-	{ "populate-page", mapped, populate, 1024, 3072, 1, 1, 0 },
-	{ "brk-touch", NULL, brk_touch, 200, 600, 1, 1, 0 },
+	{ "translation-miss", populated, read_pages, 1024, 3072, 1, 0, 0, 1 },
+	{ "first-write", mapped, write_pages, 1024, 3072, 1, 1, 0, 1 },
+	{ "zero-read", mapped, read_pages, 1024, 3072, 1, 0, 0, 1 },
+	{ "zero-write", zero_mapped, write_pages, 1024, 3072, 1, 1, 0, 1 },
+	{ "cow-copy", forked, write_pages, 1024, 3072, 1, 0, 1, 1 },
+	{ "cow-reuse", forked_and_gone, write_pages, 1024, 3072, 1, 0, 0, 1 },
+	{ "file-private-write", private_file, write_pages, 1024, 3072, 1, 0, 1, 1 },
+	{ "file-shared-write", shared_file, write_pages, 1024, 3072, 1, 0, 0, 1 },
+	{ "file-shared-again", shared_file_written, write_pages, 1024, 3072, 1, 0, 0, 1 },
+	{ "file-read-page", shared_file_to_read, read_pages, 1024, 3072, 1, 0, 0, 1 },
+	{ "shared-first-write", shared_memory, write_pages, 1024, 3072, 1, 1, 0, 1 },
+	{ "fork-page", populated, fork_often, 0, 1, OPERATION_PAGES, 0, 0, 0 },
+	{ "munmap-page", populated, unmap_pages, 1024, 3072, 1, 0, 0, 0 },
+	{ "munmap-zero-page", zero_mapped, unmap_pages, 1024, 3072, 1, 0, 0, 0 },
+	{ "mmap-munmap", NULL, map_unmap_page, 200, 600, 1, 0, 0, 0 },
+	{ "mmap-munmap-128m", NULL, map_unmap_large, 200, 600, 1, 0, 0, 0 },
+	{ "mmap-touch-munmap", NULL, map_touch_unmap, 200, 600, 1, 1, 0, 1 },
+	{ "mprotect-split", populated_64, protect_split, 200, 600, 2, 0, 0, 0 },
+	{ "mprotect-vma", populated_1, protect_whole, 200, 600, 2, 0, 0, 0 },
+	{ "mprotect-page", populated, protect_pages, 1024, 3072, 1, 0, 0, 0 },
+	{ "dontneed", populated, give_back, 200, 600, 1, 0, 0, 0 },
+	{ "populate-page", mapped, populate, 1024, 3072, 1, 1, 0, 0 },
+	{ "brk-touch", NULL, brk_touch, 200, 600, 1, 1, 0, 1 },
 	{ .name = NULL },
 };
 

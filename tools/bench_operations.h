@@ -14,6 +14,7 @@ struct operation {
 	uint32_t low, high;
 	uint32_t units;		 /* that one count of `work` stands for */
 	uint32_t clears, copies; /* pages, for each unit */
+	uint32_t misses;	 /* of the TLB, for each unit */
 };
 
 /* The last has no name. */
