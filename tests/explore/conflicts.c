@@ -23,9 +23,10 @@
 #include <string.h>
 
 static const char usage[] =
-	"usage: conflicts [--markdown | --check FILE | --self-test]\n"
+	"usage: conflicts [--markdown | --check FILE | --lines | --self-test]\n"
 	"  --markdown    also print the tables of docs/scaling.md\n"
 	"  --check FILE  FILE has these tables, and an argument for all that is allowed\n"
+	"  --lines       only the lines of a speculative first write, as JSON\n"
 	"  --self-test   a counter that all operations raise must be found\n";
 
 static unsigned tests, bad, nothing_shared;
@@ -324,6 +325,20 @@ static bool holds(const char *document, char *tables)
 	return all;
 }
 
+static int print_profile(void)
+{
+	const struct pair p = { &faults[0], &faults[0], &HOME, &ELSEWHERE, 0 };
+
+	open_pair(&p, QUIRE_SPECULATIVE);
+	perform(0, p.first, p.at, 2, NULL);
+	perform(0, p.first, p.at, 3, &first);
+	putchar('[');
+	print_lines(stdout, &first);
+	puts("\n  ]");
+	explore_close();
+	return 0;
+}
+
 static int end(void)
 {
 	printf("1..%u\n", tests);
@@ -338,6 +353,8 @@ int main(int argc, char **argv)
 	size_t size;
 	FILE *to;
 
+	if (argc == 2 && strcmp(argv[1], "--lines") == 0)
+		return print_profile();
 	if (argc == 2 && strcmp(argv[1], "--self-test") == 0) {
 		with_shared_counter = true;
 		all_pairs(check_counter);

@@ -18,6 +18,7 @@ void name_of(char *name, uintptr_t address);
 struct line {
 	uintptr_t address;
 	uint64_t read, written; /* a bit for each byte */
+	unsigned reads, writes, rmws;
 };
 
 #define LINES 2048
@@ -60,6 +61,8 @@ void print_conflicts(FILE *, const struct conflicts *);
 /* What the atomic read-modify-writes were on, and the names of the lines that were written. */
 void print_rmws(FILE *, const struct footprint *);
 void print_written(FILE *, const struct footprint *);
+/* The lines by name, as JSON: how many, and how often they were read, written, or both at once. */
+void print_lines(FILE *, const struct footprint *);
 
 /* --- conflicts_operations.c: what is done --- */
 

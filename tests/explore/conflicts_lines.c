@@ -70,6 +70,9 @@ static void observe(const volatile void *p, size_t size, enum explore_access acc
 			line->read |= bytes;
 		if (access != EXPLORE_READ)
 			line->written |= bytes;
+		line->reads += access == EXPLORE_READ;
+		line->writes += access == EXPLORE_WRITE;
+		line->rmws += access == EXPLORE_RMW;
 		at = stop;
 	}
 }
@@ -201,5 +204,47 @@ void print_written(FILE *to, const struct footprint *footprint)
 			continue;
 		fprintf(to, "%s%s", comma, written.list[i].name);
 		comma = ", ";
+	}
+}
+
+/* By what was written there first, if anything was. */
+static void name_line(char *name, const struct line *line)
+{
+	uint64_t bytes = line->written ? line->written : line->read;
+
+	name_of(name, line->address + (unsigned)__builtin_ctzll(bytes));
+}
+
+void print_lines(FILE *to, const struct footprint *footprint)
+{
+	static bool printed[LINES];
+	const char *comma = "";
+	char name[64], other[64];
+
+	memset(printed, 0, sizeof(printed));
+	for (unsigned i = 0; i < footprint->count; i++) {
+		unsigned lines = 0, reads = 0, writes = 0, rmws = 0;
+
+		name_line(name, &footprint->lines[i]);
+		/* What debug builds know of the locks that a CPU holds. */
+		if (printed[i] || strcmp(name, "held") == 0)
+			continue;
+		for (unsigned j = i; j < footprint->count; j++) {
+			const struct line *line = &footprint->lines[j];
+
+			name_line(other, line);
+			if (strcmp(other, name) != 0)
+				continue;
+			printed[j] = true;
+			lines++;
+			reads += line->reads;
+			writes += line->writes;
+			rmws += line->rmws;
+		}
+		fprintf(to,
+			"%s\n    {\"what\": \"%s\", \"lines\": %u, \"reads\": %u, "
+			"\"writes\": %u, \"atomics\": %u}",
+			comma, name, lines, reads, writes, rmws);
+		comma = ",";
 	}
 }

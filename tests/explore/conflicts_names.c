@@ -254,6 +254,8 @@ static void name_global(char *name, uintptr_t address)
 
 void name_of(char *name, uintptr_t address)
 {
-	if (!name_cpu(name, address) && !name_frame(name, address))
+	if ((address ^ (uintptr_t)&soft_cpu_index) < CACHE_LINE)
+		snprintf(name, 64, "thread-local");
+	else if (!name_cpu(name, address) && !name_frame(name, address))
 		name_global(name, address);
 }
