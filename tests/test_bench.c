@@ -159,7 +159,7 @@ static void test_loop_names(void **state)
 	(void)state;
 	for (size_t i = 0; i < 4; i++)
 		for (const struct loop *loop = tables[i]; loop->name; loop++) {
-			assert_true(strlen(loop->name) <= 24);
+			assert_true(strlen(loop->name) <= 30);
 			assert_true(strlen(loop->group) <= 14);
 			assert_true(loop->min_cpus > 0 && loop->unit && loop->what);
 			for (size_t j = 0; j < count; j++)

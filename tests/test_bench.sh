@@ -62,7 +62,7 @@ grep -q '^  first-write$' "$dir/list" || fail "--list lists no operations"
 [ "$(grep -c '^antagonist-spin ' "$dir/table")" = 4 ] || fail "the control did not run"
 
 cat >"$dir/check.py" <<'PYTHON'
-# usage: check.py JSON LIST PLOTS. Exit status 3: all is right, but of some loop too little happened to say so.
+# usage: check.py JSON LIST PLOTS DOCUMENT. Exit status 3: all is right, but of some loop too little happened to say so.
 import glob, json, os, sys
 import xml.etree.ElementTree as xml
 
@@ -81,7 +81,7 @@ mostly_speculative = 'page_fault1', 'antagonist-spin', 'page_fault2', 'page_faul
 kind_of = {'page_fault1': 'first_write', 'page_fault2': 'object_copy', 'page_fault3': 'object_write',
 	'file-read': 'object_read', 'file-read-one': 'object_read', 'shared-fault': 'object_write',
 	'ebizzy': 'first_write'}
-quires_own = {'speculative_share', 'paths', 'kinds', 'reasons', 'counters'}
+quires_own = {'speculative_share', 'paths', 'kinds', 'reasons', 'counters', 'answers'}
 seen, idle = set(), set()
 for r in report['results']:
 	what = r['loop'], r['mode'], r['cpus']
@@ -107,6 +107,7 @@ for r in report['results']:
 		assert not ends or ends[-1] >= latency['max'] > (ends[-2] if ends[1:] else -1), what
 		assert r['antagonist_rate'] >= 0 and r['kept'] >= 0, what
 		assert r['kept'] in (0, 1) or r['loop'] != 'antagonist-spin', what
+		assert ('kept_apart' in r) == (r['loop'] + '-apart' in names), what
 	if r['mode'] == 'host':
 		assert not quires_own & set(r), what
 		continue
@@ -131,6 +132,14 @@ for r in report['results']:
 	if r['loop'].startswith('file-read'):
 		assert 5 * kinds['object_read'] <= r['counters']['mapped_around'] <= 16 * kinds['object_read'], what
 
+# The document names every key. (Those of paths, kinds and counters are quire/stats.h's.)
+document = open(sys.argv[4]).read()
+keys = set(report) | set(conditions)
+for r in report['results']:
+	keys |= set(r) | set(r['rate']) | set(r.get('latency_ns', ())) | set(r.get('answers', ()))
+unnamed = [key for key in keys if f'`{key}`' not in document]
+assert not unnamed, unnamed
+
 modes = 'speculative', 'vma-lock', 'classic', 'host'
 wanted = {(name, mode, 2) for name in names for mode in modes}
 assert seen == wanted, seen ^ wanted
@@ -145,7 +154,8 @@ if os.path.exists(sys.argv[3]):
 		for mode in modes:
 			assert mode in text, plot
 		for r in report['results']:
-			if r['group'] == plot.split('-2')[0].removesuffix('.svg'):
+			group = plot.removesuffix('.svg').removesuffix('-2').removesuffix('-kept').removesuffix('-latency')
+			if r['group'] == group and not r['loop'].endswith('-apart'):
 				assert r['loop'].removeprefix('antagonist-') in text, (plot, r['loop'])
 
 if idle:
@@ -160,14 +170,18 @@ if command -v gnuplot >/dev/null; then
 else
 	echo "test_bench: plots not drawn: there is no gnuplot" >&2
 fi
-for seconds in 0.02 0.1 0.4; do
+for seconds in 0.02 0.2; do
 	"$quire" bench --quick --seconds "$seconds" --repeat 2 --cpus 2 --host --json $plot >"$dir/all.json" ||
 		fail "the command failed"
 	status=0
-	python3 "$dir/check.py" "$dir/all.json" "$dir/list" "$dir/plots" || status=$?
+	python3 "$dir/check.py" "$dir/all.json" "$dir/list" "$dir/plots" "$(dirname "$0")/../docs/benchmarks.md" || status=$?
 	[ "$status" = 3 ] || break
 done
 [ "$status" = 0 ] || fail "the JSON is not right"
+
+status=0
+(PATH=$dir; exec "$quire" bench --instructions first-write) >"$dir/out" 2>"$dir/err" || status=$?
+[ "$status" = 1 ] && grep -q "no valgrind" "$dir/err" || fail "that valgrind is missing was not said"
 
 # Counting needs valgrind, and a program that it can run (not one with sanitizers).
 status=0

@@ -35,7 +35,7 @@ static void list(void)
 {
 	for (size_t i = 0; i < TABLES; i++)
 		for (const struct loop *loop = tables[i]; loop->name; loop++)
-			printf("%-24s %-14s %s\n", loop->name, loop->group, loop->what);
+			printf("%-30s %-14s %s\n", loop->name, loop->group, loop->what);
 	printf("\nOperations of --instructions:\n");
 	bench_instructions_list();
 }
@@ -83,6 +83,8 @@ static void add_sample(struct series *s, const struct sample *sample)
 {
 	s->rates[s->count] = sample->rate;
 	s->antagonist_rates[s->count] = sample->antagonist_rate;
+	s->answers[s->count] = sample->answers;
+	s->answer_shares[s->count] = sample->answer_share;
 	s->count++;
 	for (unsigned p = 0; p < QUIRE_PATH_COUNT; p++)
 		for (unsigned k = 0; k < QUIRE_KIND_COUNT; k++) {

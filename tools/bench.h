@@ -90,6 +90,7 @@ struct loop {
 	unsigned min_cpus;
 	unsigned argument;			/* to tell apart the loops that share a function */
 	bool latency;				/* its faults are timed one by one */
+	bool apart;				/* the antagonist has a space of its own */
 	bool (*setup)(struct run *run);		/* the main thread's; NULL: nothing to do */
 	bool (*prepare)(struct worker *worker); /* each worker's, before the warm-up; NULL: nothing
 						   to do */
@@ -141,6 +142,8 @@ struct run {
 	uint64_t *places; /* of the contention loops: freed by the runner */
 	struct quire_object *files[BENCH_MAX_CPUS]; /* Quire's */
 	struct barrier barrier;
+	/* Quire's, of an antagonist with a space of its own: that, and its failures. */
+	struct run *apart;
 };
 
 struct worker {
@@ -151,6 +154,7 @@ struct worker {
 	_Atomic uint64_t mailbox;    /* pipeline: a page handed over by the neighbour; 0: none */
 	_Atomic uint64_t position;   /* antagonists: the leaf in which this worker faults */
 	_Atomic uint64_t done, busy; /* operations; nanoseconds in them, 0: all the time */
+	_Atomic uint64_t answers, answer_ns; /* antagonists: flushes that this worker answered */
 	struct histogram latency;
 } __attribute__((aligned(128)));
 
@@ -158,6 +162,8 @@ struct worker {
 struct sample {
 	double rate;		  /* operations a second */
 	double antagonist_rate;	  /* what the antagonist did a second */
+	double answers;		  /* flushes answered a second by those that fault */
+	double answer_share;	  /* of their time */
 	struct quire_stats stats; /* of the window; of the host: all 0 */
 	struct histogram latency;
 };
@@ -170,6 +176,7 @@ struct series {
 	unsigned count;
 	double rates[BENCH_MAX_REPEAT];
 	double antagonist_rates[BENCH_MAX_REPEAT];
+	double answers[BENCH_MAX_REPEAT], answer_shares[BENCH_MAX_REPEAT];
 	uint64_t paths[QUIRE_PATH_COUNT], kinds[QUIRE_KIND_COUNT];
 	uint64_t counters[QUIRE_COUNTER_COUNT];
 	struct histogram latency;
@@ -233,6 +240,8 @@ struct spread bench_spread(const double *samples, unsigned count);
 /* The series of the loop in this mode on so many CPUs. NULL: there is none. */
 const struct series *bench_find(const struct series *series, size_t count, const struct loop *loop,
 				unsigned mode, unsigned cpus);
+/* The same antagonist in a space of its own. NULL: it has not run. */
+const struct series *bench_twin(const struct series *series, size_t count, const struct series *s);
 
 /* bench_plot.c */
 

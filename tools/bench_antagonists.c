@@ -9,6 +9,10 @@
  * A worker writes the pages of its section one after the other, gives them all back (DONTNEED) and
  * starts again. In each leaf it leaves out the last page (m): mprotect-leaf changes the rights of
  * this page in the leaf where worker 0 is just faulting.
+ *
+ * Each antagonist has a twin, "apart", that does the very same in a space of its own, laid out
+ * alike: what the two threads take from each other there they take as two programs would (caches,
+ * memory, the pools of frames), and what is lost beyond that is lost by sharing the space.
  */
 #include "bench_loop.h"
 
@@ -37,6 +41,12 @@ static bool is_antagonist(const struct worker *w)
 	return w->index == w->run->cpus - 1;
 }
 
+/* For the antagonist's calls: in which space. */
+static struct run *space_of(struct worker *w)
+{
+	return w->run->apart ? w->run->apart : w->run;
+}
+
 static bool write_all(struct worker *w, uint64_t start, uint64_t bytes, uint64_t step)
 {
 	for (uint64_t page = start; page < start + bytes; page += step)
@@ -45,15 +55,30 @@ static bool write_all(struct worker *w, uint64_t start, uint64_t bytes, uint64_t
 	return true;
 }
 
-/* The space that is forked has this much populated. Before the run measures, so that it costs no
- * fault's time. */
 static bool populate_far(struct worker *w)
 {
 	uint64_t bytes = w->run->options->antagonist_bytes;
 
+	return bench_map(space_of(w), FAR_BASE, bytes) &&
+	       write_all(w, FAR_BASE, bytes, QUIRE_PAGE_SIZE);
+}
+
+/* The space that is forked is populated before the run measures, so that it costs no fault's time.
+ */
+static bool prepare(struct worker *w)
+{
 	if (!is_antagonist(w))
 		return true;
-	return bench_map(w->run, FAR_BASE, bytes) && write_all(w, FAR_BASE, bytes, QUIRE_PAGE_SIZE);
+	return w->run->loop->argument != FORK || populate_far(w);
+}
+
+/* What the worker has answered so far, for the main thread: its CPU's counts are its own. */
+static void show_answers(struct worker *w)
+{
+	if (!w->cpu)
+		return;
+	atomic_store_explicit(&w->answers, w->cpu->flushes, memory_order_relaxed);
+	atomic_store_explicit(&w->answer_ns, w->cpu->flush_ns, memory_order_relaxed);
 }
 
 static void fault(struct worker *w)
@@ -63,6 +88,7 @@ static void fault(struct worker *w)
 	for (;;) {
 		for (uint64_t leaf = start; leaf < start + bytes; leaf += LEAF_BYTES) {
 			atomic_store_explicit(&w->position, leaf, memory_order_relaxed);
+			show_answers(w);
 			for (uint64_t page = 0; page < LEAF_BYTES - QUIRE_PAGE_SIZE;
 			     page += QUIRE_PAGE_SIZE) {
 				if (!bench_running(w) || !bench_write_timed(w, leaf + page))
@@ -85,7 +111,7 @@ static bool spin(struct worker *w)
 
 static bool map_and_unmap(struct worker *w, uint64_t bytes)
 {
-	return bench_map(w->run, FAR_BASE, bytes) && bench_unmap(w->run, FAR_BASE, bytes);
+	return bench_map(space_of(w), FAR_BASE, bytes) && bench_unmap(space_of(w), FAR_BASE, bytes);
 }
 
 /* Take a populated page's right to be written, and give it back: two splits or merges of the VMA.
@@ -93,8 +119,9 @@ static bool map_and_unmap(struct worker *w, uint64_t bytes)
 static bool protect(struct worker *w, uint64_t page)
 {
 	return bench_write(w, page) &&
-	       bench_protect(w->run, page, QUIRE_PAGE_SIZE, QUIRE_PROT_READ) &&
-	       bench_protect(w->run, page, QUIRE_PAGE_SIZE, QUIRE_PROT_READ | QUIRE_PROT_WRITE);
+	       bench_protect(space_of(w), page, QUIRE_PAGE_SIZE, QUIRE_PROT_READ) &&
+	       bench_protect(space_of(w), page, QUIRE_PAGE_SIZE,
+			     QUIRE_PROT_READ | QUIRE_PROT_WRITE);
 }
 
 static bool protect_leaf(struct worker *w)
@@ -108,9 +135,9 @@ static bool populate_and_unmap(struct worker *w)
 {
 	uint64_t bytes = w->run->options->antagonist_bytes;
 
-	return bench_map(w->run, FAR_BASE, bytes) &&
+	return bench_map(space_of(w), FAR_BASE, bytes) &&
 	       write_all(w, FAR_BASE, bytes, QUIRE_PAGE_SIZE) &&
-	       bench_unmap(w->run, FAR_BASE, bytes);
+	       bench_unmap(space_of(w), FAR_BASE, bytes);
 }
 
 static bool write_and_give_back(struct worker *w)
@@ -118,7 +145,7 @@ static bool write_and_give_back(struct worker *w)
 	uint64_t leaf = section(w->run, w->index) + LEAF_BYTES;
 
 	return write_all(w, leaf, LEAF_BYTES, SPARSE) &&
-	       bench_advise(w->run, leaf, LEAF_BYTES, QUIRE_MADV_DONTNEED);
+	       bench_advise(space_of(w), leaf, LEAF_BYTES, QUIRE_MADV_DONTNEED);
 }
 
 static bool disturb(struct worker *w)
@@ -137,7 +164,7 @@ static bool disturb(struct worker *w)
 	case UNMAP:
 		return populate_and_unmap(w);
 	case FORK:
-		return bench_fork(w->run);
+		return bench_fork(space_of(w));
 	case DONTNEED:
 		return write_and_give_back(w);
 	}
@@ -152,6 +179,8 @@ static void work(struct worker *w)
 	}
 	while (bench_running(w) && disturb(w))
 		bench_count(w, 1);
+	if (w->run->apart && atomic_load(&w->run->apart->failed))
+		bench_apart_failed(w->run);
 }
 
 bool bench_is_antagonist(const struct loop *loop)
@@ -159,24 +188,27 @@ bool bench_is_antagonist(const struct loop *loop)
 	return loop->work == work;
 }
 
-#define ANTAGONIST(loop_name, argument_, prepare_, text)                                           \
+#define ANTAGONIST(loop_name, argument_, apart_, text)                                             \
 	{                                                                                          \
 		.name = "antagonist-" loop_name, .group = "antagonists", .unit = "faults",         \
 		.what = "faults beside a thread that " text, .min_cpus = 2, .argument = argument_, \
-		.latency = true, .setup = map_sections, .prepare = prepare_, .work = work          \
+		.latency = true, .apart = apart_, .setup = map_sections, .prepare = prepare,       \
+		.work = work                                                                       \
 	}
+/* And its twin after it. */
+#define WITH_TWIN(loop_name, argument_, text)                                                      \
+	ANTAGONIST(loop_name, argument_, false, text),                                             \
+		ANTAGONIST(loop_name "-apart", argument_, true, text ", in a space of its own")
 
 /* The first is what the others are compared with. */
 const struct loop bench_antagonists[] = {
-	ANTAGONIST("spin", SPIN, NULL, "only spins"),
-	ANTAGONIST("mmap", MMAP_PAGE, NULL, "maps and unmaps a page far away"),
-	ANTAGONIST("mmap-128m", MMAP_LARGE, NULL, "maps and unmaps 128 MiB far away"),
-	ANTAGONIST("mprotect-vma", PROTECT_VMA, NULL,
-		   "mprotects a page of the same VMA, other leaf"),
-	ANTAGONIST("mprotect-leaf", PROTECT_LEAF, NULL, "mprotects a page of the same leaf"),
-	ANTAGONIST("munmap", UNMAP, NULL, "populates and unmaps 1 GiB elsewhere"),
-	ANTAGONIST("fork", FORK, populate_far,
-		   "forks the space with 1 GiB populated; the child exits"),
-	ANTAGONIST("dontneed", DONTNEED, NULL, "gives back 2 MiB elsewhere in the same VMA"),
+	ANTAGONIST("spin", SPIN, false, "only spins"),
+	WITH_TWIN("mmap", MMAP_PAGE, "maps and unmaps a page far away"),
+	WITH_TWIN("mmap-128m", MMAP_LARGE, "maps and unmaps 128 MiB far away"),
+	WITH_TWIN("mprotect-vma", PROTECT_VMA, "mprotects a page of the same VMA, other leaf"),
+	WITH_TWIN("mprotect-leaf", PROTECT_LEAF, "mprotects a page of the same leaf"),
+	WITH_TWIN("munmap", UNMAP, "populates and unmaps 1 GiB elsewhere"),
+	WITH_TWIN("fork", FORK, "forks the space with 1 GiB populated; the child exits"),
+	WITH_TWIN("dontneed", DONTNEED, "gives back 2 MiB elsewhere in the same VMA"),
 	{ .name = NULL },
 };

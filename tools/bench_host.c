@@ -94,15 +94,32 @@ static void stats(struct run *run, struct quire_stats *stats)
 	memset(stats, 0, sizeof *stats);
 }
 
+/*
+ * An antagonist that is apart goes on as another process, with a copy of the space as the loop has
+ * laid it out; the thread waits for it.
+ */
 static bool enter(struct worker *w)
 {
-	(void)w;
-	return true;
+	int status;
+	pid_t child;
+
+	if (!bench_is_apart(w))
+		return true;
+	child = _Fork();
+	if (child == 0) {
+		/* Not to go on alone, should this process be killed. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		return true;
+	}
+	if (child < 0 || waitpid(child, &status, 0) != child)
+		return bench_fail(w->run, "forking an antagonist", -errno);
+	return status == 0 ? false : bench_fail(w->run, "an antagonist's process", status);
 }
 
 static void leave(struct worker *w)
 {
-	(void)w;
+	if (bench_is_apart(w))
+		_exit(0);
 }
 
 static void yield(struct worker *w)

@@ -13,6 +13,8 @@
 
 /* Note that a call failed, and stop the run. Returns false. */
 bool bench_fail(struct run *run, const char *what, int64_t error);
+/* The same of a call in run->apart. => it has failed there */
+bool bench_apart_failed(struct run *run);
 /* All workers arrive before any goes on. Returns false if the run stops meanwhile. */
 bool bench_barrier(struct worker *worker);
 /* A turn of a wait of any length: a safepoint, and from time to time the host's CPU for others. */
@@ -65,6 +67,12 @@ static inline void bench_count_timed(struct worker *w, uint64_t operations, uint
 static inline uint64_t bench_slot(const struct worker *w)
 {
 	return ARENA_BASE + w->index * SLOT;
+}
+
+/* Whether this is an antagonist with a space of its own. */
+static inline bool bench_is_apart(const struct worker *w)
+{
+	return w->run->loop->apart && w->index == w->run->cpus - 1;
 }
 
 /* xorshift32: never 0. */

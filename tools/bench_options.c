@@ -178,6 +178,31 @@ static bool set_number(const char *text, uint64_t low, uint64_t high, unsigned *
 	return true;
 }
 
+/* An option without an argument. */
+static void set_flag(struct bench_options *options, int option)
+{
+	switch (option) {
+	case LIST:
+		options->action = BENCH_LIST;
+		break;
+	case HELP:
+		options->action = BENCH_HELP;
+		break;
+	case INSTRUCTIONS:
+		options->action = BENCH_INSTRUCTIONS;
+		break;
+	case HOST:
+		options->host = true;
+		break;
+	case JSON:
+		options->json = true;
+		break;
+	case PROGRESS:
+		progress_force();
+		break;
+	}
+}
+
 /* Returns false if the option's argument won't do. */
 static bool set_option(struct bench_options *options, int option, const char *argument)
 {
@@ -198,34 +223,18 @@ static bool set_option(struct bench_options *options, int option, const char *ar
 		if (!parse_number(argument, 1, MIB, &number))
 			return false;
 		options->antagonist_bytes = number * MIB;
-		break;
-	case LIST:
-		options->action = BENCH_LIST;
-		break;
-	case HELP:
-		options->action = BENCH_HELP;
-		break;
-	case INSTRUCTIONS:
-		options->action = BENCH_INSTRUCTIONS;
-		break;
+		return true;
+	case PLOT:
+		options->plots = argument;
+		return true;
 	case COUNT_OPERATION:
 		options->action = BENCH_COUNT;
 		options->operation = argument;
-		break;
-	case HOST:
-		options->host = true;
-		break;
-	case JSON:
-		options->json = true;
-		break;
-	case PLOT:
-		options->plots = argument;
-		break;
-	case PROGRESS:
-		progress_force();
-		break;
+		return true;
+	default:
+		set_flag(options, option);
+		return true;
 	}
-	return true;
 }
 
 void bench_options_help(void)

@@ -4,7 +4,8 @@
  *
  *     GROUP.svg                  a panel for each loop: operations a second by mode and number of
  *                                CPUs; bars, or lines where there are three numbers or more
- *     antagonists-kept-N.svg     on N CPUs, what each antagonist leaves of the throughput: bars
+ *     antagonists-kept-N.svg     on N CPUs, what each antagonist leaves of the throughput: bars,
+ *                                and across them what its twin in a space of its own leaves
  *     antagonists-latency-N.svg  a panel for each antagonist: the share of faults that take longer
  *
  * A mark on each median shows the least and the greatest run.
@@ -13,6 +14,7 @@
 #include "bench.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "plot.h"
@@ -36,11 +38,12 @@ struct view {
 	const struct bench_options *options;
 	const struct series *series;
 	size_t count;
-	const struct loop *loops[MAX_LOOPS]; /* that are there, in order */
+	const struct loop *loops[MAX_LOOPS]; /* that are there, in order, without twins */
 	size_t loop_count;
 	unsigned cpus[BENCH_MAX_CPUS]; /* and the numbers of CPUs */
 	unsigned cpus_count;
 	unsigned at; /* of a plot for one number of CPUs: that */
+	bool twins;  /* there are some */
 };
 
 static void learn(struct view *view)
@@ -50,9 +53,10 @@ static void learn(struct view *view)
 		size_t j = 0;
 		unsigned c = 0;
 
+		view->twins |= s->loop->apart;
 		while (j < view->loop_count && view->loops[j] != s->loop)
 			j++;
-		if (j == view->loop_count && j < MAX_LOOPS)
+		if (j == view->loop_count && j < MAX_LOOPS && !s->loop->apart)
 			view->loops[view->loop_count++] = s->loop;
 		while (c < view->cpus_count && view->cpus[c] != s->cpus)
 			c++;
@@ -262,22 +266,48 @@ static const struct panels latency = {
 
 /* What antagonists leave */
 
+/* The bars of a mode, and across each of them what the twin leaves: left end, height, width. */
 static void print_kept(const struct view *view, FILE *script, unsigned m)
 {
 	unsigned mode = view->options->modes[m];
-	const struct series *control = bench_find(view->series, view->count, &bench_antagonists[0],
-						  mode, view->at);
-	double unit = control ? bench_spread(control->rates, control->count).median / 100 : 0;
+	const struct series *all = view->series;
+	const struct series *control = bench_find(all, view->count, &bench_antagonists[0], mode,
+						  view->at);
+	double whole = control ? bench_spread(control->rates, control->count).median : 0;
+	double unit = whole > 0 ? whole / 100 : HUGE_VAL;
+	double width = BAR_SHARE / view->options->mode_count;
 
 	fprintf(script, "$m%u << EOD\n", m);
 	for (size_t i = 0; i < view->loop_count; i++) {
-		const struct series *s = bench_find(view->series, view->count, view->loops[i], mode,
+		const struct series *s = bench_find(all, view->count, view->loops[i], mode,
 						    view->at);
 
-		if (s && unit > 0)
+		if (s)
 			print_rate(view, script, bar_place(view, i, m), s, unit);
 	}
+	fprintf(script, "EOD\n$t%u << EOD\n", m);
+	for (size_t i = 0; i < view->loop_count; i++) {
+		const struct series *s = bench_find(all, view->count, view->loops[i], mode,
+						    view->at);
+		const struct series *twin = s ? bench_twin(all, view->count, s) : NULL;
+
+		if (twin)
+			fprintf(script, "%.4f %.6g %.4f\n", bar_place(view, i, m) - width / 2,
+				bench_spread(twin->rates, twin->count).median / unit, width);
+	}
 	fprintf(script, "EOD\n");
+}
+
+static void set_up_kept(const struct view *view, FILE *script)
+{
+	fprintf(script, "set title 'Faults kept beside a thread that ..., %u CPUs' font ',14'\n",
+		view->at);
+	fprintf(script, "set ylabel '%% of those beside a thread that spins'\nset yrange [0:*]\n");
+	fprintf(script, "set xrange [-0.6:%g]\nset xtics scale 0 rotate by -20 (",
+		(double)view->loop_count - 0.4);
+	for (size_t i = 0; i < view->loop_count; i++)
+		fprintf(script, "%s'%s' %zu", i ? ", " : "", short_name(view->loops[i]), i);
+	fprintf(script, ")\nset key outside top right horizontal\nset style fill solid noborder\n");
 }
 
 static bool draw_kept(const struct view *view)
@@ -289,19 +319,16 @@ static bool draw_kept(const struct view *view)
 	if (!open_plot(view, &plot, "-kept", BARS_WIDTH, BARS_HEIGHT))
 		return false;
 	script = plot.script;
-	fprintf(script, "set title 'Faults kept beside a thread that ..., %u CPUs' font ',14'\n",
-		view->at);
-	fprintf(script, "set ylabel '%% of those beside a thread that spins'\nset yrange [0:*]\n");
-	fprintf(script, "set xrange [-0.6:%g]\nset xtics scale 0 rotate by -20 (",
-		(double)view->loop_count - 0.4);
-	for (size_t i = 0; i < view->loop_count; i++)
-		fprintf(script, "%s'%s' %zu", i ? ", " : "", short_name(view->loops[i]), i);
-	fprintf(script, ")\nset key outside top right horizontal\nset style fill solid noborder\n");
+	set_up_kept(view, script);
 	for (unsigned m = 0; m < o->mode_count; m++)
 		print_kept(view, script, m);
 	for (unsigned m = 0; m < o->mode_count; m++)
 		fprintf(script, "%s $m%u using 1:2:5 with boxes lc rgb '%s' title '%s', " MARK,
 			m ? "," : "plot", m, colours[o->modes[m]], bench_mode_name(o->modes[m]), m);
+	for (unsigned m = 0; view->twins && m < o->mode_count; m++)
+		fprintf(script,
+			", $t%u using 1:2:3:(0) with vectors nohead lw 2 lc rgb '#24292f' %s", m,
+			m ? "notitle" : "title 'apart'");
 	fprintf(script, "\n");
 	return plot_close(&plot);
 }

@@ -81,22 +81,37 @@ bool bench_warm_memory(void)
 
 /* Begin and end */
 
-static bool begin(struct run *run)
+/* A space, laid out by the loop. */
+static bool make_space(struct run *run)
 {
 	struct quire_mm_config config = {
 		.mode = (enum quire_mode)run->mode,
 		.brk_start = HEAP_BASE,
 		.limits.vmas = QUIRE_UNLIMITED,
 	};
+	int r = quire_mm_create(&config, &run->mm);
+
+	if (r != 0)
+		return bench_fail(run, "creating a space", r);
+	return !run->loop->setup || run->loop->setup(run);
+}
+
+static bool make_apart(struct run *run)
+{
+	static struct run apart;
+
+	apart = *run;
+	apart.mm = NULL;
+	run->apart = &apart;
+	return make_space(&apart) || bench_apart_failed(run);
+}
+
+static bool begin(struct run *run)
+{
 	bool good;
-	int r;
 
 	quire_soft_enter(main_cpu);
-	r = quire_mm_create(&config, &run->mm);
-	if (r != 0)
-		good = bench_fail(run, "creating a space", r);
-	else
-		good = !run->loop->setup || run->loop->setup(run);
+	good = make_space(run) && (!run->loop->apart || make_apart(run));
 	quire_soft_leave(main_cpu);
 	return good;
 }
@@ -106,6 +121,8 @@ static void end(struct run *run)
 	quire_soft_enter(main_cpu);
 	if (run->mm)
 		quire_mm_destroy(run->mm);
+	if (run->apart && run->apart->mm)
+		quire_mm_destroy(run->apart->mm);
 	for (unsigned i = 0; i < BENCH_MAX_CPUS; i++)
 		if (run->files[i])
 			quire_object_put(run->files[i]);
@@ -124,9 +141,9 @@ static bool enter(struct worker *w)
 {
 	w->cpu = quire_soft_attach(w->index);
 	if (!w->cpu)
-		return false;
+		return bench_fail(w->run, "attaching a virtual CPU", 0);
 	quire_soft_enter(w->cpu);
-	quire_soft_switch(w->cpu, w->run->mm);
+	quire_soft_switch(w->cpu, bench_is_apart(w) ? w->run->apart->mm : w->run->mm);
 	return true;
 }
 

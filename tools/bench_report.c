@@ -74,6 +74,12 @@ double bench_relative(const struct series *s, const struct series *other)
 		     : 0;
 }
 
+const struct series *bench_twin(const struct series *series, size_t count, const struct series *s)
+{
+	return (s->loop + 1)->apart ? bench_find(series, count, s->loop + 1, s->mode, s->cpus)
+				    : NULL;
+}
+
 /* Tables */
 
 static void print_ratio(double value, bool percent)
@@ -107,7 +113,7 @@ static void print_row(const struct series *series, size_t count, const struct se
 	struct spread rate = bench_spread(s->rates, s->count);
 	bool faulted = all_faults(s) > 0;
 
-	printf("%-24s %-12s %10.1f %10.1f %10.1f", s->loop->name, bench_mode_name(s->mode),
+	printf("%-30s %-12s %10.1f %10.1f %10.1f", s->loop->name, bench_mode_name(s->mode),
 	       rate.median / 1e3, rate.min / 1e3, rate.max / 1e3);
 	print_ratio(s->mode == BENCH_HOST ? 0
 					  : bench_relative(s, bench_find(series, count, s->loop,
@@ -122,11 +128,15 @@ static void print_row(const struct series *series, size_t count, const struct se
 		print_ratio(bench_relative(s, bench_find(series, count, &bench_antagonists[0],
 							 s->mode, s->cpus)),
 			    true);
+		print_ratio(bench_relative(s, bench_twin(series, count, s)), true);
 		for (size_t q = 0; q < QUANTILES; q++)
 			printf(" %8.2f",
 			       (double)histogram_quantile(&s->latency, quantiles[q]) / 1e3);
 		printf(" %9.2f %10.1f", (double)s->latency.max / 1e3,
 		       bench_spread(s->antagonist_rates, s->count).median);
+		if (s->mode != BENCH_HOST)
+			printf(" %10.1f %6.2f%%", bench_spread(s->answers, s->count).median,
+			       100 * bench_spread(s->answer_shares, s->count).median);
 	}
 	printf("\n");
 	print_reasons(s);
@@ -138,13 +148,13 @@ void bench_table(const struct bench_options *options, const struct series *serie
 
 	printf("\n%s, %u CPU%s: thousands a second, %u runs of %g s\n", loop->group, series[0].cpus,
 	       series[0].cpus == 1 ? "" : "s", options->repeat, options->seconds);
-	printf("%-24s %-12s %10s %10s %10s %7s %7s", "loop", "mode", "median", "min", "max",
+	printf("%-30s %-12s %10s %10s %10s %7s %7s", "loop", "mode", "median", "min", "max",
 	       "/classic", "specul.");
 	if (loop->latency) {
-		printf(" %7s", "kept");
+		printf(" %7s %7s", "kept", "/apart");
 		for (size_t q = 0; q < QUANTILES; q++)
 			printf(" %8s", quantile_names[q]);
-		printf(" %9s %10s", "max (us)", "antag./s");
+		printf(" %9s %10s %10s %7s", "max (us)", "antag./s", "answers/s", "answers");
 	}
 	printf("\n");
 	for (size_t i = 0; i < count; i++)
@@ -304,11 +314,28 @@ static void print_latency(const struct histogram *latency)
 	printf("]}");
 }
 
+static void print_antagonist(const struct series *series, size_t count, const struct series *s)
+{
+	const struct series *control = bench_find(series, count, &bench_antagonists[0], s->mode,
+						  s->cpus);
+	const struct series *apart = bench_twin(series, count, s);
+
+	print_latency(&s->latency);
+	printf(",\n     \"antagonist_rate\": %.1f",
+	       bench_spread(s->antagonist_rates, s->count).median);
+	if (control)
+		printf(", \"kept\": %.4f", bench_relative(s, control));
+	if (apart)
+		printf(", \"kept_apart\": %.4f", bench_relative(s, apart));
+	if (s->mode != BENCH_HOST)
+		printf(",\n     \"answers\": {\"rate\": %.1f, \"share\": %.6f}",
+		       bench_spread(s->answers, s->count).median,
+		       bench_spread(s->answer_shares, s->count).median);
+}
+
 static void print_series(const struct series *series, size_t count, const struct series *s)
 {
 	struct spread rate = bench_spread(s->rates, s->count);
-	const struct series *control = bench_find(series, count, &bench_antagonists[0], s->mode,
-						  s->cpus);
 
 	printf("%s\n    {\"loop\": \"%s\", \"group\": \"%s\", \"mode\": \"%s\",",
 	       first_series ? "" : ",", s->loop->name, s->loop->group, bench_mode_name(s->mode));
@@ -321,13 +348,8 @@ static void print_series(const struct series *series, size_t count, const struct
 	printf("]}");
 	if (s->mode != BENCH_HOST)
 		print_how(s);
-	if (s->loop->latency) {
-		print_latency(&s->latency);
-		printf(",\n     \"antagonist_rate\": %.1f",
-		       bench_spread(s->antagonist_rates, s->count).median);
-		if (control)
-			printf(", \"kept\": %.4f", bench_relative(s, control));
-	}
+	if (s->loop->latency)
+		print_antagonist(series, count, s);
 	printf("}");
 }
 

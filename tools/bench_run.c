@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "progress.h"
 
@@ -88,6 +89,11 @@ bool bench_fail(struct run *run, const char *what, int64_t error)
 	return false;
 }
 
+bool bench_apart_failed(struct run *run)
+{
+	return bench_fail(run, atomic_load(&run->apart->failed), atomic_load(&run->apart->error));
+}
+
 void bench_wait(struct worker *w, unsigned turn)
 {
 	if (turn % WAIT_YIELD == WAIT_YIELD - 1) {
@@ -128,10 +134,8 @@ static void *worker_main(void *context)
 	struct run *run = w->run;
 
 	pin(w->index);
-	if (!run->space->enter(w)) {
-		bench_fail(run, "attaching a virtual CPU", 0);
+	if (!run->space->enter(w))
 		return NULL;
-	}
 	if (!run->loop->prepare || run->loop->prepare(w)) {
 		/* Release: pairs with the main thread's look at ready. */
 		atomic_fetch_add_explicit(&run->ready, 1, memory_order_release);
@@ -160,18 +164,40 @@ static void sleep_for(double seconds)
 struct snapshot {
 	uint64_t clock;
 	uint64_t done[BENCH_MAX_CPUS], busy[BENCH_MAX_CPUS];
+	uint64_t answers[BENCH_MAX_CPUS], answer_ns[BENCH_MAX_CPUS];
 	struct quire_stats stats;
 };
+
+static uint64_t look(const _Atomic uint64_t *count)
+{
+	return atomic_load_explicit(count, memory_order_relaxed);
+}
 
 static void take_snapshot(struct run *run, struct snapshot *snapshot)
 {
 	run->space->stats(run, &snapshot->stats);
 	snapshot->clock = bench_clock_slow();
 	for (unsigned i = 0; i < run->cpus; i++) {
-		snapshot->done[i] = atomic_load_explicit(&run->workers[i].done,
-							 memory_order_relaxed);
-		snapshot->busy[i] = atomic_load_explicit(&run->workers[i].busy,
-							 memory_order_relaxed);
+		const struct worker *w = &run->workers[i];
+
+		snapshot->done[i] = look(&w->done);
+		snapshot->busy[i] = look(&w->busy);
+		snapshot->answers[i] = look(&w->answers);
+		snapshot->answer_ns[i] = look(&w->answer_ns);
+	}
+}
+
+/* What those that fault spent in answers. */
+static void evaluate_answers(const struct run *run, const struct snapshot *from,
+			     const struct snapshot *to, struct sample *sample)
+{
+	double ns = (double)(to->clock - from->clock);
+	unsigned faulting = run->cpus - 1;
+
+	for (unsigned i = 0; i < faulting; i++) {
+		sample->answers += (double)(to->answers[i] - from->answers[i]) / ns * 1e9;
+		sample->answer_share += (double)(to->answer_ns[i] - from->answer_ns[i]) / ns /
+					faulting;
 	}
 }
 
@@ -192,6 +218,8 @@ static void evaluate(struct run *run, const struct snapshot *from, const struct 
 			sample->rate += rate;
 		histogram_merge(&sample->latency, &run->workers[i].latency);
 	}
+	if (bench_is_antagonist(run->loop))
+		evaluate_answers(run, from, to, sample);
 	for (unsigned p = 0; p < QUIRE_PATH_COUNT; p++)
 		for (unsigned k = 0; k < QUIRE_KIND_COUNT; k++)
 			sample->stats.faults[p][k] = to->stats.faults[p][k] -
@@ -239,31 +267,42 @@ static void measure(struct run *run, struct sample *sample)
 		evaluate(run, &from, &to, sample);
 }
 
+/* A run and its workers, in memory that all processes share: on the host an antagonist that is
+ * apart is one, and no fork makes a count fault. */
+struct shared {
+	struct run run;
+	struct worker workers[];
+};
+
 bool bench_run(const struct bench_options *options, const struct loop *loop, unsigned mode,
 	       unsigned cpus, struct sample *sample)
 {
-	struct run run = {
+	size_t size = sizeof(struct shared) + cpus * sizeof(struct worker);
+	struct shared *shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+				     -1, 0);
+	struct run *run = &shared->run;
+	const char *failed;
+
+	if (shared == MAP_FAILED) {
+		perror("quire bench: memory for a run");
+		return false;
+	}
+	*run = (struct run){
 		.options = options,
 		.loop = loop,
 		.mode = mode,
 		.space = mode == BENCH_HOST ? &bench_host : &bench_quire,
 		.cpus = cpus,
+		.workers = shared->workers,
 	};
-	const char *failed;
-
-	run.workers = aligned_alloc(_Alignof(struct worker), cpus * sizeof *run.workers);
-	if (!run.workers) {
-		fprintf(stderr, "quire bench: out of memory\n");
-		return false;
-	}
-	if (run.space->begin(&run))
-		measure(&run, sample);
-	run.space->end(&run);
-	free(run.places);
-	free(run.workers);
-	failed = atomic_load(&run.failed);
+	if (run->space->begin(run))
+		measure(run, sample);
+	run->space->end(run);
+	free(run->places);
+	failed = atomic_load(&run->failed);
 	if (failed)
 		fprintf(stderr, "quire bench: %s, %s, %u CPUs: %s failed: %" PRId64 "\n",
-			loop->name, bench_mode_name(mode), cpus, failed, atomic_load(&run.error));
+			loop->name, bench_mode_name(mode), cpus, failed, atomic_load(&run->error));
+	munmap(shared, size);
 	return !failed;
 }

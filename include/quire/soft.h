@@ -79,6 +79,7 @@ struct quire_soft_cpu {
 	uint32_t key_register; /* set by quire_soft_keys */
 	/* Counted by the slow path: */
 	uint64_t misses, faults, flushes;
+	uint64_t flush_ns;	    /* that answering flushes took: of one in 16, times 16 */
 	enum quire_verdict verdict; /* of the last failed access */
 	uint64_t fault_address;
 	/* Not 0: a flush waits for this CPU. On a line that other CPUs write. */

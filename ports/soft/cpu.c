@@ -107,7 +107,8 @@ struct quire_soft_cpu *quire_soft_attach(unsigned index)
 		return NULL;
 	cpu->public.mm = NULL;
 	cpu->public.key_register = 0;
-	cpu->public.misses = cpu->public.faults = cpu->public.flushes = 0;
+	cpu->public.misses = cpu->public.faults = 0;
+	cpu->public.flushes = cpu->public.flush_ns = 0;
 	cpu->public.verdict = QUIRE_FAULT_DONE;
 	cpu->public.fault_address = 0;
 	soft_adopt(cpu);
