@@ -111,6 +111,12 @@ for r in report['results']:
 	if r['mode'] == 'host':
 		assert not quires_own & set(r), what
 		continue
+	# Nobody has to answer a thread that is in another space.
+	if r['group'] == 'antagonists':
+		alone = r['loop'] == 'antagonist-spin' or r['loop'].endswith('-apart')
+		assert 0 <= r['answers']['share'] < 1 and (not alone or r['answers']['rate'] == 0), what
+		if r['loop'] == 'antagonist-flush' and r['mode'] == 'speculative' and r['answers']['share'] == 0:
+			idle.add(what)
 	kinds = r['kinds']
 	faults = sum(kinds.values())
 	assert faults == sum(r['paths'].values()), what

@@ -21,7 +21,17 @@
 	(64 * QUIRE_PAGE_SIZE) /* dontneed writes a page in 64 before it gives back the leaf */
 #define LARGE (128 * MIB)
 
-enum antagonist { SPIN, MMAP_PAGE, MMAP_LARGE, PROTECT_VMA, PROTECT_LEAF, UNMAP, FORK, DONTNEED };
+enum antagonist {
+	SPIN,
+	MMAP_PAGE,
+	MMAP_LARGE,
+	PROTECT_VMA,
+	PROTECT_LEAF,
+	UNMAP,
+	FORK,
+	DONTNEED,
+	FLUSH
+};
 
 /* Where worker `index` faults; of the antagonist: its own two leaves. */
 static uint64_t section(const struct run *run, unsigned index)
@@ -55,21 +65,25 @@ static bool write_all(struct worker *w, uint64_t start, uint64_t bytes, uint64_t
 	return true;
 }
 
-static bool populate_far(struct worker *w)
+static bool populate_far(struct worker *w, uint64_t bytes)
 {
-	uint64_t bytes = w->run->options->antagonist_bytes;
-
 	return bench_map(space_of(w), FAR_BASE, bytes) &&
 	       write_all(w, FAR_BASE, bytes, QUIRE_PAGE_SIZE);
 }
 
-/* The space that is forked is populated before the run measures, so that it costs no fault's time.
- */
+/* What is there all the time is made before the run measures, so that it costs no fault's time. */
 static bool prepare(struct worker *w)
 {
 	if (!is_antagonist(w))
 		return true;
-	return w->run->loop->argument != FORK || populate_far(w);
+	switch ((enum antagonist)w->run->loop->argument) {
+	case FORK:
+		return populate_far(w, w->run->options->antagonist_bytes);
+	case FLUSH:
+		return populate_far(w, QUIRE_PAGE_SIZE);
+	default:
+		return true;
+	}
 }
 
 /* What the worker has answered so far, for the main thread: its CPU's counts are its own. */
@@ -148,6 +162,13 @@ static bool write_and_give_back(struct worker *w)
 	       bench_advise(space_of(w), leaf, LEAF_BYTES, QUIRE_MADV_DONTNEED);
 }
 
+/* Nothing but a shootdown that those that fault must answer: the layout stays as it is. */
+static bool flush(struct worker *w)
+{
+	return bench_write(w, FAR_BASE) &&
+	       bench_advise(space_of(w), FAR_BASE, QUIRE_PAGE_SIZE, QUIRE_MADV_DONTNEED);
+}
+
 static bool disturb(struct worker *w)
 {
 	switch ((enum antagonist)w->run->loop->argument) {
@@ -167,6 +188,8 @@ static bool disturb(struct worker *w)
 		return bench_fork(space_of(w));
 	case DONTNEED:
 		return write_and_give_back(w);
+	case FLUSH:
+		return flush(w);
 	}
 	return false;
 }
@@ -210,5 +233,6 @@ const struct loop bench_antagonists[] = {
 	WITH_TWIN("munmap", UNMAP, "populates and unmaps 1 GiB elsewhere"),
 	WITH_TWIN("fork", FORK, "forks the space with 1 GiB populated; the child exits"),
 	WITH_TWIN("dontneed", DONTNEED, "gives back 2 MiB elsewhere in the same VMA"),
+	WITH_TWIN("flush", FLUSH, "gives back a page far away: shootdowns alone"),
 	{ .name = NULL },
 };

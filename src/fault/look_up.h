@@ -44,6 +44,20 @@ static inline void remember(const struct fault *f)
 	f->known->vma = f->vma;
 }
 
+/* The VMA that this CPU knows was replaced: is what came in its place usable? => in a section */
+static __attribute__((noinline)) bool followed(struct fault *f)
+{
+	struct known *known = f->known;
+
+	if (known->space != f->mm->id || known->era != grace_era())
+		return false;
+	f->vma = vma_follow(known->vma, f->address);
+	if (!f->vma)
+		return false;
+	known->vma = f->vma;
+	return true;
+}
+
 /* Find the VMA in the tree and see whether it is usable. => in a section */
 static __attribute__((noinline)) enum outcome search(struct fault *f)
 {
@@ -79,7 +93,7 @@ static inline bool opted_in(const struct vma *vma, enum quire_path path)
 /* => in a section */
 static ALWAYS_INLINE enum outcome look_up(struct fault *f, enum quire_path path)
 {
-	enum outcome outcome = cached(f) ? FAULT_OK : search(f);
+	enum outcome outcome = cached(f) || followed(f) ? FAULT_OK : search(f);
 
 	if (outcome == FAULT_OK && unlikely(!fault_allowed(f->vma, f->access)))
 		return classic(f, QUIRE_CLASSIC_ACCESS);

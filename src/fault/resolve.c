@@ -40,12 +40,15 @@
 
 bool fault_mapping_same(struct fault *f)
 {
-	const struct vma *now = tree_find(&f->mm->tree, f->address);
+	struct vma *now = vma_follow(f->vma, f->address);
 
+	if (!now)
+		now = tree_find(&f->mm->tree, f->address);
 	if (!now || at_load_acquire(&now->seq) != VMA_LIVE || now->key != f->vma->key ||
 	    ((now->flags ^ f->vma->flags) & (VMA_PROT | VMA_SHARED)) ||
 	    !mapping_same(now->mapping, f->vma->mapping))
 		return false;
+	f->known->vma = now;
 	fault_count(f, QUIRE_REVALIDATED);
 	return true;
 }

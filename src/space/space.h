@@ -147,7 +147,12 @@ int space_change(struct quire_mm *, const struct vma *vma, uint64_t start, uint6
 void space_set_live(struct quire_mm *, uint64_t start);
 
 /* Does anything overlap [start, end)? => in an edit or a section */
-bool space_occupied(const struct quire_mm *, uint64_t start, uint64_t end);
+static inline bool space_occupied(const struct quire_mm *mm, uint64_t start, uint64_t end)
+{
+	const struct vma *vma = tree_next(&mm->tree, start);
+
+	return vma && vma->start < end;
+}
 
 /*
  * May `pages` more be mapped with these flags, in place of `less` that go away with them (limits)?

@@ -74,6 +74,26 @@ static void write_to_new(void)
 SCENARIO(H9_mapped_over, "MAP_FIXED over a page beside a write that only the new mapping allows",
 	 .setup = read_only, .run = { map_over, write_to_new });
 
+/* The same, and both CPUs know the VMA, most of which is mapped over. */
+static void known_read_only_page(void)
+{
+	map(A, 3, READ_WRITE);
+	store(A, 7);
+	store(A + 8, 7);
+	protect(A, 3, QUIRE_PROT_READ);
+	load(B);
+	as_cpu(1);
+	load(C);
+}
+
+static void map_over_most(void)
+{
+	map(A, 2, READ_WRITE);
+}
+
+SCENARIO(H9_followed, "the same, and a fault follows the VMA that it knows to the new one",
+	 .setup = known_read_only_page, .run = { map_over_most, write_to_new });
+
 static void move_over(void)
 {
 	expect(quire_mremap(mm, A, PAGE, PAGE, QUIRE_MREMAP_MAYMOVE | QUIRE_MREMAP_FIXED, D) ==

@@ -178,7 +178,7 @@ static void name_small_object(char *name, const struct frame *frame, uintptr_t a
 	if (slab == &mm_slab) {
 		put(name, (struct quire_mm *)object == mm ? "mm" : "other mm", mm_fields, offset);
 	} else if (slab == &vma_slab) {
-		bool retired = at_load(&((struct vma *)object)->seq) == VMA_RETIRED;
+		bool retired = at_load(&((struct vma *)object)->seq) >= VMA_RETIRED;
 
 		put(name, retired ? "retired vma" : "vma", vma_fields, offset);
 	} else if (slab == &mapping_slab) {

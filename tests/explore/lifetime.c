@@ -52,6 +52,21 @@ SCENARIO(H1_found_in_the_tree, "a VMA is replaced and freed beside a fault that 
 SCENARIO(H1_known_to_the_cpu, "the same, and the fault's CPU knows the VMA from an earlier fault",
 	 .setup = known, .run = { unmap_and_wait, write_or_unmapped });
 
+static void split_merge_and_wait(void)
+{
+	protect(B, 1, QUIRE_PROT_READ);
+	protect(B, 1, READ_WRITE);
+	expect(quire_barrier(0) == 0);
+}
+
+static void write_a(void)
+{
+	expect_equal(store(A, 1), DONE);
+}
+
+SCENARIO(H1_followed, "the VMA that the CPU knows is replaced twice, which the fault may follow",
+	 .setup = known, .run = { split_merge_and_wait, write_a });
+
 /*
  *     W                                  a period begins: F is away, the VMA is freed
  *     F   away ─ back: reads its number                                              faults
