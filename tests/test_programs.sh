@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # usage: test_programs.sh QUIRE BUILD
 # Debian's own programs, as they are, on the reference kernel: they print what they print on this machine, and at least 97 % of their
-# faults are speculative. esbuild comes from npm's registry, once, into BUILD.
+# faults are speculative. esbuild comes from npm's registry, once, into BUILD. With REPORTS=DIR in the environment what the kernel
+# counted for each is left there.
 set -u
 quire=$(realpath "$1") build=$(realpath "$2")
 dir=$(mktemp -d)
@@ -60,6 +61,7 @@ compare()
 
 faults()
 {
+	[ -z "${REPORTS-}" ] || cp "$dir/report" "$REPORTS/$1"
 	read -r _ all _ speculative < <(grep -m 1 '^faults ' "$dir/report")
 	share=$((${speculative:-0} * 10000 / (${all:-0} > 0 ? all : 1)))
 	echo "# $1: ${all:-0} faults, $((share / 100)).$(printf %02d $((share % 100))) % speculative;" \

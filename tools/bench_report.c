@@ -7,13 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 
-#ifdef __clang__
-#define COMPILER "clang " __clang_version__
-#else
-#define COMPILER "gcc " __VERSION__
-#endif
+#include "conditions.h"
 
 /* Why faults began again or took the classic path: the first counters of the list. */
 enum {
@@ -162,68 +157,15 @@ void bench_table(const struct bench_options *options, const struct series *serie
 	fflush(stdout);
 }
 
-/* Conditions */
-
-static void cpu_model(char *model, size_t size)
-{
-	FILE *file = fopen("/proc/cpuinfo", "r");
-	char line[256], *value;
-
-	snprintf(model, size, "unknown");
-	while (file && fgets(line, sizeof line, file)) {
-		if (strncmp(line, "model name", 10) != 0 || !(value = strchr(line, ':')))
-			continue;
-		value[strcspn(value, "\n")] = 0;
-		snprintf(model, size, "%s", value + 2);
-		break;
-	}
-	if (file)
-		fclose(file);
-}
-
-struct conditions {
-	char kernel[200], model[200], date[32];
-	double load;
-};
-
-static void learn_conditions(struct conditions *c)
-{
-	struct utsname names;
-	time_t now = time(NULL);
-	struct tm utc;
-
-	uname(&names);
-	snprintf(c->kernel, sizeof c->kernel, "%s %s %s", names.sysname, names.release,
-		 names.machine);
-	cpu_model(c->model, sizeof c->model);
-	strftime(c->date, sizeof c->date, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-	if (getloadavg(&c->load, 1) != 1)
-		c->load = -1;
-}
-
 void bench_table_start(const struct bench_options *options)
 {
-	struct conditions c;
+	char levels[32];
 
-	learn_conditions(&c);
-	printf("quire %s, soft port, %u levels; %s; %s, %u cores, load %.2f; %s; %s\n",
-	       quire_version(), options->levels, COMPILER, c.model, bench_host_cpus(), c.load,
-	       c.kernel, c.date);
+	snprintf(levels, sizeof levels, ", %u levels", options->levels);
+	conditions_line(levels);
 }
 
 /* JSON */
-
-static void print_string(const char *key, const char *value)
-{
-	printf("    \"%s\": \"", key);
-	for (; *value; value++) {
-		if (*value == '"' || *value == '\\')
-			putchar('\\');
-		if ((unsigned char)*value >= ' ')
-			putchar(*value);
-	}
-	printf("\",\n");
-}
 
 static void print_bytes(const char *key, uint64_t bytes, const char *separator)
 {
@@ -232,19 +174,9 @@ static void print_bytes(const char *key, uint64_t bytes, const char *separator)
 
 void bench_json_start(const struct bench_options *options)
 {
-	struct conditions c;
-
-	learn_conditions(&c);
 	printf("{\n  \"schema\": \"quire-bench/1\",\n  \"conditions\": {\n");
-	print_string("version", quire_version());
-	print_string("port", "soft");
-	print_string("command", options->command);
-	print_string("kernel", c.kernel);
-	print_string("cpu", c.model);
-	print_string("compiler", COMPILER);
-	print_string("date", c.date);
-	printf("    \"cores\": %u,\n    \"load\": %.2f,\n    \"levels\": %u,\n", bench_host_cpus(),
-	       c.load, options->levels);
+	conditions_json(options->command);
+	printf("    \"levels\": %u,\n", options->levels);
 	printf("    \"seconds\": %g,\n    \"repeat\": %u,\n    \"quick\": %s,\n", options->seconds,
 	       options->repeat, options->quick ? "true" : "false");
 	print_bytes("area_bytes", options->area_bytes, ",");

@@ -52,7 +52,7 @@ static ALWAYS_INLINE enum outcome dispatch(struct fault *f)
 	}
 	w.table = f->known->leaf;
 	w.slot = f->known->slots + table_index(f->address, 0);
-	entry = at_load_acquire(w.slot);
+	entry = forced(f, QUIRE_RETRY_BUSY) ? pte_busy(0) : at_load_acquire(w.slot);
 	if (entry == PTE_NONE)
 		return f->vma->mapping		  ? fault_object(f, w)
 		       : f->access == QUIRE_WRITE ? first_write(f, w)

@@ -24,6 +24,7 @@
  * that.
  */
 #include "fault/dispatch.h"
+#include "fault/force.h"
 #include "fault/look_up.h"
 
 #include "space/space.h"
@@ -64,12 +65,16 @@ static ALWAYS_INLINE enum outcome attempt(struct fault *f, enum quire_path path)
 	return outcome;
 }
 
-/* The first try has found that something changed. */
-static COLD enum outcome speculate_again(struct fault *f)
+/*
+ * The first try has found that something changed. (Not cold: code for size clears a page slowly.)
+ */
+static __attribute__((noinline)) enum outcome speculate_again(struct fault *f)
 {
 	for (unsigned turn = 1; turn < SPECULATIVE_TRIES; turn++) {
 		enum outcome outcome;
 
+		if (force_classic(f))
+			return classic(f, QUIRE_CLASSIC_RETRIES);
 		port_pause(turn - 1);
 		outcome = attempt(f, QUIRE_PATH_SPECULATIVE);
 		if (outcome != FAULT_RETRY)
@@ -291,7 +296,8 @@ static __attribute__((noinline)) enum outcome later_attempts(struct fault *f, en
 	if (outcome == FAULT_WAIT && !flags) {
 		outcome = wait_for_object(f);
 		if (outcome == FAULT_OK)
-			outcome = FAULT_RETRY;
+			outcome = force_classic(f) ? classic(f, QUIRE_CLASSIC_RETRIES)
+						   : FAULT_RETRY;
 	}
 	return outcome;
 }

@@ -125,7 +125,7 @@ static enum outcome find(struct fault *f, struct found *page)
 		}
 		if (unlikely(!frame_try_get(page->frame)))
 			return fault_retry(f, QUIRE_RETRY_PAGE);
-		if (likely(holds(page))) {
+		if (likely(holds(page) && !forced(f, QUIRE_RETRY_WAIT))) {
 			page_use(page->frame);
 			return FAULT_OK;
 		}
@@ -238,7 +238,7 @@ static enum outcome enter(struct fault *f, struct walk w, struct found *page)
 		unpin(page);
 		return outcome;
 	}
-	if (unlikely(!holds(page) ||
+	if (unlikely(!holds(page) || forced(f, QUIRE_RETRY_PAGE) ||
 		     (write && tracks && !page_make_dirty(page->frame, &page->slot, asked)))) {
 		table_unlock(w.table);
 		unpin(page);
@@ -266,7 +266,7 @@ static enum outcome copy(struct fault *f, struct walk w, struct found *page)
 		f->page_zeroed = false;
 		outcome = fault_lock_leaf(f, w, PTE_NONE);
 	}
-	if (outcome == FAULT_OK && unlikely(!holds(page))) {
+	if (outcome == FAULT_OK && unlikely(!holds(page) || forced(f, QUIRE_RETRY_PAGE))) {
 		table_unlock(w.table);
 		outcome = fault_retry(f, QUIRE_RETRY_PAGE);
 	} else if (outcome == FAULT_OK) {

@@ -199,7 +199,9 @@ static enum outcome add_table(struct fault *f, struct walk w)
 	}
 	if (unlikely(!table_lock(w.table)))
 		fault_count(f, QUIRE_LEAF_CONTENDED);
-	status = table_hook(&f->mm->tables, w.table, f->address, f->table);
+	status = forced(f, QUIRE_RETRY_TABLE)
+			 ? HOOK_DEAD
+			 : table_hook(&f->mm->tables, w.table, f->address, f->table);
 	table_unlock(w.table);
 	if (status == HOOK_DEAD)
 		return fault_retry(f, QUIRE_RETRY_TABLE);

@@ -3,7 +3,7 @@
 #ifndef QUIRE_FAULT_RESOLVE_H
 #define QUIRE_FAULT_RESOLVE_H
 
-#include "fault/fault.h"
+#include "fault/force.h"
 #include "frame/rmap.h"
 #include "frame/stock.h"
 
@@ -40,7 +40,7 @@ COLD bool fault_mapping_same(struct fault *f);
 static inline bool fault_mapping_holds(struct fault *f)
 {
 	/* Acquire: pairs with retire's store. Who sees a VMA retired sees the tree without it. */
-	if (likely(at_load_acquire(&f->vma->seq) == VMA_LIVE))
+	if (likely(at_load_acquire(&f->vma->seq) == VMA_LIVE && !forced(f, QUIRE_RETRY_VMA)))
 		return true;
 	return fault_mapping_same(f);
 }
@@ -58,11 +58,12 @@ static ALWAYS_INLINE enum outcome fault_lock_leaf(struct fault *f, struct walk w
 		fault_count(f, QUIRE_LEAF_CONTENDED);
 	now = at_load(w.slot);
 	/* Accessed and dirty are not compared: the CPU's walker sets them at any time (Q13). */
-	if (unlikely(at_load(&w.table->u.table.dead)))
+	if (unlikely(at_load(&w.table->u.table.dead) || forced(f, QUIRE_RETRY_TABLE)))
 		reason = QUIRE_RETRY_TABLE;
 	else if (unlikely(now != expected &&
 			  (!pte_is_mapped(now) || !pte_is_mapped(expected) ||
-			   pte_dirty(pte_accessed(now)) != pte_dirty(pte_accessed(expected)))))
+			   pte_dirty(pte_accessed(now)) != pte_dirty(pte_accessed(expected)))) ||
+		 forced(f, QUIRE_RETRY_ENTRY))
 		reason = QUIRE_RETRY_ENTRY;
 	else if (unlikely(!fault_mapping_holds(f)))
 		reason = QUIRE_RETRY_VMA;
