@@ -35,10 +35,10 @@ static inline long call(long number, long a, long b, long c, long d, long e, lon
 #define call2(number, a, b) call(number, (long)(a), (long)(b), 0, 0, 0, 0)
 #define call3(number, a, b, c) call(number, (long)(a), (long)(b), (long)(c), 0, 0, 0)
 
-/* Also what the compiler may call for. */
+/* Also what the compiler may call for. Weak, as the entry is: a program may be of several files. */
 void *memset(void *to, int byte, size_t size);
 
-void *memset(void *to, int byte, size_t size)
+__attribute__((weak)) void *memset(void *to, int byte, size_t size)
 {
 	void *at = to;
 
@@ -168,7 +168,7 @@ __attribute__((used)) _Noreturn static void bare_start(long *stack)
 	leave(bare_main((int)stack[0], (char **)(stack + 1)));
 }
 
-__asm__(".globl _start\n"
+__asm__(".weak _start\n"
 	"_start:\n"
 	"	xor %ebp, %ebp\n"
 	"	mov %rsp, %rdi\n"

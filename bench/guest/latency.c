@@ -1,34 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * latency MILLISECONDS [ANTAGONIST...]: one thread writes the pages of a mapping of 64 MiB, unmaps
+ * latency MILLISECONDS [ANTAGONIST...]: one thread writes the pages of a mapping of 128 MiB, unmaps
  * it, and again, while another one does something else to the same space without pause. A line for
  * each antagonist: its name, faults a second, and of their latency in nanoseconds p50, p99, p99.9,
- * p99.99 and the maximum; then how often the antagonist did what it does.
+ * p99.99 and the maximum; then how often a second the antagonist did what it does.
  *
- * The mapping is a little larger than what is written: the page that is protected is in the same
- * VMA, in another table.
+ *     │ leaf ............m│ leaf ............m│ ...  │ 4 MiB that are not written    m│
+ *
+ * In each leaf the last page (m) is left out: it is protected where that is to be in the leaf that
+ * is just written. The last page of all is in the same VMA, in another leaf. The mapping comes and
+ * goes, so the antagonist may find nothing there, or a new one; hence pages that it protects are
+ * populated by calls, which fail where a write would end the program.
  */
-#include "bare.h"
+#include "thread.h"
 
-#include <linux/sched.h>
-
-enum { STEPS = 32, BUCKETS = 64 * STEPS, STACK = 65536 };
-#define VICTIM ((64ul << 20) / PAGE)
+enum { STEPS = 32, BUCKETS = 64 * STEPS, LEAF = 512, SOME = 64 };
+#define VICTIM ((128ul << 20) / PAGE)
 #define BESIDE ((4ul << 20) / PAGE)
+#define UNMAPPED ((256ul << 20) / PAGE)
+#define FORKED ((512ul << 20) / PAGE)
 
 static struct {
-	_Atomic bool stop, ready, over;
-	void (*antagonist)(void);
-	unsigned char *beside; /* the end of the victim's mapping */
+	_Atomic bool stop, ready;
+	bool (*antagonist)(void);
+	unsigned char *_Atomic last;	 /* page of the victim's mapping */
+	unsigned char *_Atomic left_out; /* in the leaf that it writes */
 	_Atomic uint64_t done;
+	struct thread victim, other;
 } shared;
 static uint32_t histogram[BUCKETS];
 static uint64_t faults, worst, ticks_a_second;
-
-static void pause_cpu(void)
-{
-	__asm__ volatile("pause" ::: "memory");
-}
 
 static void write_pages(unsigned char *p, size_t count)
 {
@@ -36,115 +37,117 @@ static void write_pages(unsigned char *p, size_t count)
 		*(volatile unsigned char *)(p + i * PAGE) = 1;
 }
 
-/* --- what the other thread does, once --- */
-static void spins(void)
+/* --- what the other thread does, once. => whether there was something to do it to --- */
+static bool spins(void)
 {
 	for (int i = 0; i < 1000; i++)
 		pause_cpu();
+	return true;
 }
 
-static void maps_1(void)
+static bool maps_1(void)
 {
 	unmap(map(NULL, PAGE, RW, PRIVATE, -1), 1);
+	return true;
 }
 
-static void maps_128m(void)
+static bool maps_128m(void)
 {
 	unmap(map(NULL, 128ul << 20, RW, PRIVATE, -1), (128ul << 20) / PAGE);
+	return true;
 }
 
-/* The victim's mapping comes and goes: for a moment there may be nothing to protect. */
-static void protects(void)
+static bool protect(unsigned char *p)
 {
-	unsigned char *p = *(unsigned char *volatile *)&shared.beside;
-
-	if (p && call3(__NR_mprotect, p, PAGE, PROT_READ) == 0)
-		call3(__NR_mprotect, p, PAGE, RW);
+	return p && call3(__NR_mprotect, p, PAGE, PROT_READ) == 0 &&
+	       call3(__NR_mprotect, p, PAGE, RW) == 0;
 }
 
-static void gives_back(void)
+static bool protects_elsewhere(void)
 {
 	static unsigned char *p;
 
 	if (!p)
-		p = anonymous(64);
-	write_pages(p, 64);
-	call3(__NR_madvise, p, 64 * PAGE, MADV_DONTNEED);
+		write_pages(p = map((void *)0x100000000000, PAGE, RW, PRIVATE | MAP_FIXED, -1), 1);
+	return protect(p);
 }
 
-static void unmaps_populated(void)
+static bool protects_in_vma(void)
 {
-	size_t size = (128ul << 20) / PAGE;
-	unsigned char *p = anonymous(size);
-
-	write_pages(p, size);
-	unmap(p, size);
+	return protect(shared.last);
 }
 
-static void forks(void)
+static bool protects_in_leaf(void)
+{
+	return protect(shared.left_out);
+}
+
+static bool gives_back(void)
 {
 	static unsigned char *p;
 
 	if (!p)
-		write_pages(p = anonymous((128ul << 20) / PAGE), (128ul << 20) / PAGE);
+		p = anonymous(SOME);
+	write_pages(p, SOME);
+	return call3(__NR_madvise, p, SOME * PAGE, MADV_DONTNEED) == 0;
+}
+
+static bool gives_back_in_vma(void)
+{
+	unsigned char *last = shared.last, *p = last - (SOME - 1) * PAGE;
+
+	return last && call3(__NR_madvise, p, SOME * PAGE, MADV_POPULATE_WRITE) == 0 &&
+	       call3(__NR_madvise, p, SOME * PAGE, MADV_DONTNEED) == 0;
+}
+
+static bool unmaps_populated(void)
+{
+	unsigned char *p = anonymous(UNMAPPED);
+
+	write_pages(p, UNMAPPED);
+	unmap(p, UNMAPPED);
+	return true;
+}
+
+static bool forks(void)
+{
+	static unsigned char *p;
+
+	if (!p)
+		write_pages(p = anonymous(FORKED), FORKED);
 	long child = call0(__NR_fork);
 	if (child == 0)
 		leave(0);
 	must(child > 0 && call(__NR_wait4, child, 0, 0, 0, 0, 0) == child, "fork");
+	return true;
 }
 
 static const struct {
 	const char *name;
-	void (*run)(void);
+	bool (*run)(void);
 } antagonists[] = {
 	{ "spins", spins },
 	{ "maps and unmaps 1 page elsewhere", maps_1 },
 	{ "maps and unmaps 128 MiB elsewhere", maps_128m },
-	{ "mprotects one page in the same VMA", protects },
+	{ "mprotects one page elsewhere", protects_elsewhere },
+	{ "mprotects one page in the same VMA", protects_in_vma },
+	{ "mprotects one page in the same leaf", protects_in_leaf },
 	{ "MADV_DONTNEED elsewhere", gives_back },
-	{ "unmaps a populated 128 MiB", unmaps_populated },
-	{ "forks with 128 MiB populated", forks },
+	{ "MADV_DONTNEED in the same VMA", gives_back_in_vma },
+	{ "unmaps a populated 256 MiB", unmaps_populated },
+	{ "forks with 512 MiB populated", forks },
 };
 
-static void other_thread(void)
+static void other(void *unused)
 {
+	(void)unused;
 	pin(1);
 	/* Once beforehand: what it needs is populated. */
 	shared.antagonist();
 	shared.ready = true;
 	while (!shared.stop) {
-		shared.antagonist();
-		shared.done++;
+		shared.done += shared.antagonist();
 	}
-	shared.over = true;
-	call1(__NR_exit, 0);
-}
-
-/* A new thread on its own stack begins at `begin` and must not return. */
-static void start_thread(void (*begin)(void))
-{
-	static unsigned char *stack;
-	long flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
-		     CLONE_SYSVSEM;
-	long result;
-
-	if (!stack)
-		stack = map(NULL, STACK, RW, PRIVATE | MAP_POPULATE, -1);
-	void **top = (void **)(void *)(stack + STACK - 64);
-	*top = (void *)(uintptr_t)begin;
-	register long zero10 __asm__("r10") = 0, zero8 __asm__("r8") = 0;
-	__asm__ volatile("syscall\n\t"
-			 "test %%eax, %%eax\n\t"
-			 "jnz 1f\n\t"
-			 "xor %%ebp, %%ebp\n\t"
-			 "pop %%rax\n\t"
-			 "call *%%rax\n\t"
-			 "hlt\n"
-			 "1:"
-			 : "=a"(result)
-			 : "a"(__NR_clone), "D"(flags), "S"(top), "d"(0), "r"(zero10), "r"(zero8)
-			 : "rcx", "r11", "memory");
-	must(result > 0, "clone");
 }
 
 static unsigned bucket_of(uint64_t value)
@@ -161,25 +164,54 @@ static uint64_t value_of(unsigned bucket)
 	return log < 1 ? bucket : (uint64_t)(bucket % STEPS + STEPS) << (log - 1);
 }
 
-static void victim(uint64_t end)
+static void timed_write(unsigned char *page)
 {
-	while (nanoseconds() < end) {
+	uint64_t start = ticks();
+
+	*(volatile unsigned char *)page = 1;
+	uint64_t took = ticks() - start;
+	histogram[bucket_of(took)]++;
+	worst = took > worst ? took : worst;
+	faults++;
+}
+
+static bool is_left_out(const unsigned char *page)
+{
+	return (uintptr_t)page / PAGE % LEAF == LEAF - 1;
+}
+
+/* The page that is left out in the leaf which begins here, or where the mapping does. */
+static void begin_leaf(unsigned char *page)
+{
+	unsigned char *left = page + (LEAF - 1 - (uintptr_t)page / PAGE % LEAF) * PAGE;
+
+	call3(__NR_madvise, left, PAGE, MADV_POPULATE_WRITE);
+	shared.left_out = left;
+}
+
+static void write_mapping(unsigned char *p)
+{
+	begin_leaf(p);
+	for (size_t i = 0; i < VICTIM && !shared.stop; i++) {
+		if (is_left_out(p + i * PAGE))
+			begin_leaf(p + (i + 1) * PAGE);
+		else
+			timed_write(p + i * PAGE);
+	}
+}
+
+static void victim(void *unused)
+{
+	(void)unused;
+	pin(0);
+	while (!shared.stop) {
 		unsigned char *p = anonymous(VICTIM + BESIDE);
+		unsigned char *last = p + (VICTIM + BESIDE - 1) * PAGE;
 
-		write_pages(p + (VICTIM + BESIDE - 1) * PAGE, 1);
-		*(unsigned char *volatile *)&shared.beside = p + (VICTIM + BESIDE - 1) * PAGE;
-		for (size_t i = 0; i < VICTIM; i++) {
-			uint64_t start = ticks();
-
-			*(volatile unsigned char *)(p + i * PAGE) = 1;
-			uint64_t took = ticks() - start;
-			histogram[bucket_of(took)]++;
-			worst = took > worst ? took : worst;
-			faults++;
-			if (i % 256 == 0 && nanoseconds() > end)
-				break;
-		}
-		*(unsigned char *volatile *)&shared.beside = NULL;
+		call3(__NR_madvise, last, PAGE, MADV_POPULATE_WRITE);
+		shared.last = last;
+		write_mapping(p);
+		shared.last = shared.left_out = NULL;
 		unmap(p, VICTIM + BESIDE);
 	}
 }
@@ -213,22 +245,23 @@ static void measure(size_t which, uint64_t milliseconds)
 {
 	memset(histogram, 0, sizeof(histogram));
 	faults = worst = 0;
-	shared.stop = shared.ready = shared.over = false;
+	shared.stop = shared.ready = false;
 	shared.done = 0;
 	shared.antagonist = antagonists[which].run;
-	start_thread(other_thread);
+	thread_start(&shared.other, other, NULL);
 	while (!shared.ready)
-		call0(__NR_sched_yield);
+		sleep_nanoseconds(1000000);
 	uint64_t start = nanoseconds();
-	victim(start + milliseconds * 1000000);
-	uint64_t took = nanoseconds() - start, done = shared.done;
+	thread_start(&shared.victim, victim, NULL);
+	sleep_nanoseconds(milliseconds * 1000000);
 	shared.stop = true;
-	while (!shared.over)
-		call0(__NR_sched_yield);
+	uint64_t took = (nanoseconds() - start) / 1000, done = shared.done;
+	thread_join(&shared.victim);
+	thread_join(&shared.other);
 	print(antagonists[which].name);
-	print_column(faults * 1000000 / (took / 1000));
+	print_column(faults * 1000000 / took);
 	print_percentiles();
-	print_column(done);
+	print_column(done * 1000000 / took);
 	print("\n");
 }
 
@@ -238,7 +271,6 @@ int bare_main(int argc, char **argv)
 		 first = ticks();
 
 	must(milliseconds > 0, "latency MILLISECONDS [ANTAGONIST...]");
-	pin(0);
 	while (nanoseconds() - start < 50000000)
 		;
 	ticks_a_second = (ticks() - first) * 20;
