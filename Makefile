@@ -29,6 +29,9 @@ conflicts: deps			## which operations write a cache line that another one uses
 bench: all			## the benchmark loops; what they measure is in docs/benchmarks.md
 	@$(BUILD)/quire bench $(ARGS)
 
+figures: deps all		## measure every figure of the documents, and write them there: twenty minutes (scripts/figures)
+	@BUILD=$(BUILD) scripts/figures $(ARGS)
+
 microbench: all			## nanoseconds per operation of the parts
 	@meson test -C $(BUILD) --benchmark --verbose
 
@@ -57,4 +60,4 @@ help:
 $(BUILD)/build.ninja:
 	@meson setup $(BUILD)
 
-.PHONY: all run replay test $(CHECKED) mutants conflicts bench microbench soak install format sizes deps clean help
+.PHONY: all run replay test $(CHECKED) mutants conflicts bench figures microbench soak install format sizes deps clean help
