@@ -23,8 +23,9 @@
 #include <string.h>
 
 static const char usage[] =
-	"usage: conflicts [--markdown | --check FILE | --lines | --self-test]\n"
+	"usage: conflicts [--markdown | --json | --check FILE | --lines | --self-test]\n"
 	"  --markdown    also print the tables of docs/scaling.md\n"
+	"  --json        print only the steps of some loops, for bench/scale_model\n"
 	"  --check FILE  FILE has these tables, and an argument for all that is allowed\n"
 	"  --lines       only the lines of a speculative first write, as JSON\n"
 	"  --self-test   a counter that all operations raise must be found\n";
@@ -359,6 +360,10 @@ int main(int argc, char **argv)
 		with_shared_counter = true;
 		all_pairs(check_counter);
 		return end();
+	}
+	if (argc == 2 && strcmp(argv[1], "--json") == 0) {
+		print_loops();
+		return 0;
 	}
 	if (argc > 1 && !markdown && !check) {
 		fputs(usage, stderr);

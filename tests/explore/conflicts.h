@@ -32,6 +32,8 @@ struct footprint {
 	char rmw_names[RMWS][32];
 };
 
+/* Is an access by this CPU one that counts? Not to its own TLB, and not by others. */
+bool is_watched(uintptr_t address, unsigned cpu);
 /* From here to record_end, all that `cpu` touches goes into the footprint. */
 void record_begin(struct footprint *footprint, unsigned cpu);
 void record_end(void);
@@ -157,6 +159,10 @@ void prepare_objects(void);
 void prepare_world(void);
 /* This CPU's stock and magazines are neither empty nor full. */
 void warm_up(void);
+
+/* --- conflicts_loops.c: loops, step by step, as JSON for bench/scale_model --- */
+
+void print_loops(void);
 
 /* --- conflicts_promise.c --- */
 

@@ -49,13 +49,19 @@ static void count_rmw(struct footprint *f, uintptr_t address)
 	f->rmws++;
 }
 
-static void observe(const volatile void *p, size_t size, enum explore_access access)
+bool is_watched(uintptr_t address, unsigned cpu)
 {
 	const size_t tlb = sizeof(soft_cpus[0].public.tlb);
-	uintptr_t at = (uintptr_t)p, end = at + size;
 
 	/* Others answer a flush meanwhile. */
-	if (port_cpu() != recorded_cpu || at - (uintptr_t)&soft_cpus[recorded_cpu] < tlb)
+	return port_cpu() == cpu && address - (uintptr_t)&soft_cpus[cpu] >= tlb;
+}
+
+static void observe(const volatile void *p, size_t size, enum explore_access access)
+{
+	uintptr_t at = (uintptr_t)p, end = at + size;
+
+	if (!is_watched(at, recorded_cpu))
 		return;
 	if (access == EXPLORE_RMW)
 		count_rmw(recorded, at);

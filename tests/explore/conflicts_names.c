@@ -229,27 +229,43 @@ static bool name_frame(char *name, uintptr_t address)
 	return true;
 }
 
-/* The symbols of this program, as nm lists them: "address size type name". */
-static void name_global(char *name, uintptr_t address)
-{
-	char path[256], command[300], symbol[64];
-	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
-	uintptr_t offset = address - (uintptr_t)&__executable_start;
+static struct symbol {
 	unsigned long start, size;
+	char name[64];
+} symbols[4096];
+static unsigned symbol_count;
+
+/* The symbols of this program, as nm lists them: "address size type name". */
+static void read_symbols(void)
+{
+	char path[256], command[300];
+	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	struct symbol s;
 	FILE *nm;
 
-	snprintf(name, 64, "?");
 	if (length < 0)
 		return;
 	path[length] = 0;
 	snprintf(command, sizeof(command), "nm -S --defined-only '%s'", path);
 	nm = popen(command, "r");
 	while (nm && fgets(command, sizeof(command), nm))
-		if (sscanf(command, "%lx %lx %*c %63s", &start, &size, symbol) == 3 &&
-		    offset - start < size)
-			snprintf(name, 64, "%s", symbol);
+		if (sscanf(command, "%lx %lx %*c %63s", &s.start, &s.size, s.name) == 3 &&
+		    symbol_count < sizeof(symbols) / sizeof(symbols[0]))
+			symbols[symbol_count++] = s;
 	if (nm)
 		pclose(nm);
+}
+
+static void name_global(char *name, uintptr_t address)
+{
+	uintptr_t offset = address - (uintptr_t)&__executable_start;
+
+	if (symbol_count == 0)
+		read_symbols();
+	snprintf(name, 64, "?");
+	for (unsigned i = 0; i < symbol_count; i++)
+		if (offset - symbols[i].start < symbols[i].size)
+			snprintf(name, 64, "%s", symbols[i].name);
 }
 
 void name_of(char *name, uintptr_t address)
