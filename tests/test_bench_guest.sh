@@ -4,8 +4,8 @@
 # The loops of bench/guest, scripts/bench-guest and scripts/bench-linux: what they print has the shape that docs/benchmarks.md says,
 # bad usage is refused. Linux is booted if its kernel was fetched before (scripts/bench-linux does that): a test fetches nothing.
 set -u
-cd "$(dirname "$0")/.."
 quire=$(realpath "$1") build=$(realpath "$2")
+cd "$(dirname "$0")/.."
 export QUIRE=$quire
 loops=$build/bench/guest/loops-guest
 dir=$(mktemp -d)

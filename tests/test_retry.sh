@@ -6,7 +6,7 @@
 # scripts/retry-reasons: says of bench loops and of recordings what was counted.
 set -eu
 
-retry=$1 quire=$2
+retry=$(realpath "$1") quire=$(realpath "$2")
 reasons=$(dirname "$0")/../scripts/retry-reasons
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT INT TERM
