@@ -15,9 +15,7 @@
  * One CPU runs: all of it is plain data.
  */
 #define QUIRE_FORCE
-#include "fault/force.h"
-
-#include "space/mm.h"
+#include "fault/resolve.h"
 
 struct force force;
 
@@ -35,27 +33,10 @@ bool force_change(struct fault *f)
 	return true;
 }
 
-/* As in fault.c when a fault ends; but this one goes on. */
-static void give_back(struct fault *f)
-{
-	section_enter();
-	if (f->page) {
-		trace_count(&mm_trace(f->mm)->counters[QUIRE_UNUSED_FRAME]);
-		frame_put(f->page);
-		f->page = NULL;
-	}
-	if (f->table) {
-		trace_count(&mm_trace(f->mm)->counters[QUIRE_UNUSED_TABLE]);
-		table_free_unused(f->table);
-		f->table = NULL;
-	}
-	section_leave();
-}
-
 bool force_classic(struct fault *f)
 {
 	if (force.gives_back && (f->page || f->table))
-		give_back(f);
+		fault_discard(f);
 	if (force.classic)
 		force.times = 0;
 	return force.classic;

@@ -234,7 +234,7 @@ void retry_json(const struct points *points, const struct retry_options *options
 
 	printf("{\n  \"schema\": \"quire-retry/1\",\n  \"conditions\": {\n");
 	conditions_json(options->command);
-	printf("    \"faults\": %u, \"repeat\": %u\n  },\n  \"results\": [", options->faults,
+	printf(",\n    \"faults\": %u, \"repeat\": %u\n  },\n  \"results\": [", options->faults,
 	       options->repeat);
 	for (size_t i = 0; i < points->count; i++) {
 		printf("%s\n", separator);

@@ -15,9 +15,10 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "bench_histogram.h"
 
 #define TURNS 2000 /* of a batch: short, so that few of them are disturbed */
 #define BATCHES 400
@@ -56,19 +57,6 @@ static void calibrate(void)
 double measure_nanoseconds(uint64_t since)
 {
 	return (double)(measure_ticks() - since) * tick;
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-double measure_median(double *values, unsigned count)
-{
-	qsort(values, count, sizeof(*values), compare);
-	return values[count / 2];
 }
 
 /* --- lines --- */
@@ -170,7 +158,7 @@ static double measure_two(bool ping_pong)
 		return 0;
 	run_player(&players[0]);
 	pthread_join(second, NULL);
-	return measure_median(batches, BATCHES);
+	return spread_of(batches, BATCHES).median;
 }
 
 static double measure_alone(void)
@@ -181,7 +169,7 @@ static double measure_alone(void)
 		add_often(&lines[1].word);
 		batches[batch] = measure_nanoseconds(start) / TURNS;
 	}
-	return measure_median(batches, BATCHES);
+	return spread_of(batches, BATCHES).median;
 }
 
 /* Is the CPU in the list, as in "0-3,8"? */
@@ -230,6 +218,8 @@ void measure_lines(unsigned round)
 
 bool measure(struct parameters *p)
 {
+	struct spread line;
+
 	if (find_host_cpus() < 2) {
 		fprintf(stderr, "scale_model: one CPU: what a line costs can't be measured here; "
 				"give --parameters\n");
@@ -245,11 +235,12 @@ bool measure(struct parameters *p)
 	pin(host_cpus[0]);
 	if (!measure_operations(p))
 		return false;
-	p->atomic = measure_median(alone, ROUNDS);
-	p->contended = measure_median(contended, ROUNDS);
-	p->transfer = measure_median(transfers, ROUNDS);
-	p->transfer_low = transfers[0];
-	p->transfer_high = transfers[ROUNDS - 1];
+	p->atomic = spread_of(alone, ROUNDS).median;
+	p->contended = spread_of(contended, ROUNDS).median;
+	line = spread_of(transfers, ROUNDS);
+	p->transfer = line.median;
+	p->transfer_low = line.min;
+	p->transfer_high = line.max;
 	if (p->transfer_low > 0)
 		return true;
 	fprintf(stderr, "scale_model: a second thread can't be started\n");

@@ -11,8 +11,6 @@
 
 uint64_t measure_ticks(void);
 double measure_nanoseconds(uint64_t since);
-/* Sorts them. */
-double measure_median(double *values, unsigned count);
 
 /* What lines cost, in this round. => pinned by measure() */
 void measure_lines(unsigned round);

@@ -52,19 +52,19 @@ static bool is_near(double a, double b)
 static bool run_until_steady(const struct system *system, const struct machine *machine,
 			     double *window, struct outcome *outcome)
 {
-	struct outcome before;
+	struct outcome twice;
 
 	*window = first_window(system, machine->cpus);
 	if (!run(system, machine, *window, outcome))
 		return false;
 	for (unsigned i = 0; i < DOUBLINGS; i++) {
-		before = *outcome;
-		*window *= 2;
-		if (!run(system, machine, *window, outcome))
+		if (!run(system, machine, 2 * *window, &twice))
 			return false;
-		if (is_near(before.rate, outcome->rate) &&
-		    is_near(before.other_rate, outcome->other_rate))
+		if (is_near(twice.rate, outcome->rate) &&
+		    is_near(twice.other_rate, outcome->other_rate))
 			break;
+		*window *= 2;
+		*outcome = twice;
 	}
 	return true;
 }
@@ -84,7 +84,7 @@ static bool run_all(const struct options *o, const struct json *footprints, stru
 	if (!system_build(&system, footprints, x->loop, x->mode, p, x->cpus))
 		return false;
 	done = run_until_steady(&system, &middle, &window, &x->middle) &&
-	       run(&system, &near, window / 2, &x->near) && run(&system, &far, window / 2, &x->far);
+	       run(&system, &near, window, &x->near) && run(&system, &far, window, &x->far);
 	system_free(&system);
 	return done;
 }

@@ -6,7 +6,8 @@
 #include "scale_measure.h"
 
 #include <quire/soft.h>
-#include <stdlib.h>
+
+#include "bench_histogram.h"
 
 #define PAGE QUIRE_PAGE_SIZE
 #define BASE (UINT64_C(64) << 30)
@@ -78,7 +79,7 @@ static void add_sample(uint64_t since, unsigned units)
 
 static double take_median(void)
 {
-	double median = samples.count ? measure_median(samples.list, samples.count) : 0;
+	double median = samples.count ? spread_of(samples.list, samples.count).median : 0;
 
 	samples.count = 0;
 	return median;
@@ -242,7 +243,7 @@ static void take_medians(struct operation_cost *rounds, struct operation_cost *r
 	for (unsigned f = 0; f < fields; f++) {
 		for (unsigned r = 0; r < ROUNDS; r++)
 			values[r] = ((const double *)&rounds[r])[f];
-		((double *)result)[f] = measure_median(values, ROUNDS);
+		((double *)result)[f] = spread_of(values, ROUNDS).median;
 	}
 }
 

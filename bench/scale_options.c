@@ -71,10 +71,10 @@ static bool parse_cpus(struct options *o, const char *text)
 
 	o->cpus_count = numbers(text, list, COUNTS);
 	for (unsigned i = 0; i < o->cpus_count; i++) {
-		o->cpus[i] = (unsigned)list[i];
-		if (list[i] < 1 || list[i] > SCALE_MAX_CPUS || o->cpus[i] != list[i] ||
+		if (list[i] < 1 || list[i] > SCALE_MAX_CPUS || list[i] != (unsigned)list[i] ||
 		    (i && list[i] <= list[i - 1]))
 			return refuse("rising whole numbers from 1 to 1024 are wanted", text);
+		o->cpus[i] = (unsigned)list[i];
 	}
 	return o->cpus_count || refuse("whole numbers with commas between are wanted", text);
 }

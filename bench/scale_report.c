@@ -2,13 +2,10 @@
 /* What comes out: parameters with their origin, the table, validation; the same as JSON. */
 #include "scale_report.h"
 
-#include <quire/quire.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
-#include <time.h>
-#include <unistd.h>
+
+#include "conditions.h"
 
 #define COST(field, what)                                                                          \
 	{                                                                                          \
@@ -145,50 +142,16 @@ static void print_member(const char *key, const char *value)
 	puts(",");
 }
 
-static void cpu_model(char *model, size_t size)
-{
-	FILE *file = fopen("/proc/cpuinfo", "r");
-	char line[256], *value;
-
-	snprintf(model, size, "unknown");
-	while (file && fgets(line, sizeof(line), file)) {
-		if (strncmp(line, "model name", 10) != 0 || !(value = strchr(line, ':')))
-			continue;
-		value[strcspn(value, "\n")] = 0;
-		snprintf(model, size, "%s", value + 2);
-		break;
-	}
-	if (file)
-		fclose(file);
-}
-
 static void print_conditions(const struct scale_report *r)
 {
-	char kernel[200], model[200], date[32], command[1024] = "scale_model";
-	time_t now = time(NULL);
-	struct utsname names;
-	double load = -1;
-	struct tm utc;
+	char command[1024] = "scale_model";
 
-	uname(&names);
-	snprintf(kernel, sizeof(kernel), "%s %s %s", names.sysname, names.release, names.machine);
-	cpu_model(model, sizeof(model));
-	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
 	for (int i = 1; i < r->argc; i++)
 		snprintf(command + strlen(command), sizeof(command) - strlen(command), " %s",
 			 r->argv[i]);
-	if (getloadavg(&load, 1) != 1)
-		load = -1;
 	printf("  \"conditions\": {\n");
-	print_member("version", quire_version());
-	print_member("port", "soft");
-	print_member("kernel", kernel);
-	print_member("cpu", model);
-	print_member("compiler", __VERSION__);
-	print_member("date", date);
-	print_member("command", command);
-	printf("    \"cores\": %ld,\n    \"load\": %.2f\n  },\n", sysconf(_SC_NPROCESSORS_ONLN),
-	       load);
+	conditions_json(command);
+	printf("\n  },\n");
 }
 
 static void print_json_parameters(const struct scale_report *r)

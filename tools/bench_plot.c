@@ -344,6 +344,9 @@ bool bench_plot(const struct bench_options *options, const struct series *series
 	bool good;
 
 	learn(&view);
+	/* Nothing but twins: what they belong to has failed, which was said. */
+	if (view.loop_count == 0)
+		return false;
 	good = draw_panels(&view, view.cpus_count < LINES_FROM ? &bars : &lines);
 	if (!bench_is_antagonist(view.loops[0]))
 		return good;

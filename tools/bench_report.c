@@ -176,7 +176,7 @@ void bench_json_start(const struct bench_options *options)
 {
 	printf("{\n  \"schema\": \"quire-bench/1\",\n  \"conditions\": {\n");
 	conditions_json(options->command);
-	printf("    \"levels\": %u,\n", options->levels);
+	printf(",\n    \"levels\": %u,\n", options->levels);
 	printf("    \"seconds\": %g,\n    \"repeat\": %u,\n    \"quick\": %s,\n", options->seconds,
 	       options->repeat, options->quick ? "true" : "false");
 	print_bytes("area_bytes", options->area_bytes, ",");

@@ -234,13 +234,16 @@ static void measure(struct run *run, struct sample *sample)
 	static struct snapshot from, to;
 	pthread_t threads[BENCH_MAX_CPUS];
 	unsigned started = 0;
+	int error;
 
 	while (started < run->cpus) {
 		run->workers[started] = (struct worker){ .run = run,
 							 .index = started,
 							 .random = 2463534242u + started };
-		if (pthread_create(&threads[started], NULL, worker_main, &run->workers[started])) {
-			bench_fail(run, "starting a thread", -errno);
+		error = pthread_create(&threads[started], NULL, worker_main,
+				       &run->workers[started]);
+		if (error != 0) {
+			bench_fail(run, "starting a thread", -error);
 			break;
 		}
 		started++;

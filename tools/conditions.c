@@ -90,5 +90,5 @@ void conditions_json(const char *command)
 	print_member("cpu", c.cpu);
 	print_member("compiler", COMPILER);
 	print_member("date", c.date);
-	printf("    \"cores\": %d,\n    \"load\": %.2f,\n", c.cores, c.load);
+	printf("    \"cores\": %d,\n    \"load\": %.2f", c.cores, c.load);
 }

@@ -6,8 +6,8 @@
 /* One line on standard output. `what`: more than the port that is to be said of Quire. */
 void conditions_line(const char *what);
 /*
- * Members of a JSON object on standard output, each with its comma: version, port, command (as it
- * was typed), kernel, cpu, compiler, date, cores (that the process may use), load.
+ * Members of a JSON object on standard output, with commas in between: version, port, command (as
+ * it was typed), kernel, cpu, compiler, date, cores (that the process may use), load.
  */
 void conditions_json(const char *command);
 

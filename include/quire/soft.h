@@ -66,7 +66,7 @@ int quire_soft_exit(void);
 /* The host's address of a physical one, of memory or of a device; NULL: there is nothing. */
 void *quire_soft_physical(uint64_t physical);
 
-/* One translation: guest address + addend is the host's. A tag is the page's address; 1: none. */
+/* One translation: guest address + addend is the host's. A tag is the page's address; odd: none. */
 struct quire_soft_tlb_entry {
 	uint64_t tag_read, tag_write, tag_exec;
 	uintptr_t addend;

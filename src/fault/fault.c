@@ -248,21 +248,6 @@ static enum quire_verdict resolve_classic(struct fault *f, enum quire_counter re
 	}
 }
 
-/* Give back what was prepared for nothing. */
-static void discard(struct fault *f)
-{
-	section_enter();
-	if (f->page) {
-		trace_count(&mm_trace(f->mm)->counters[QUIRE_UNUSED_FRAME]);
-		frame_put(f->page);
-	}
-	if (f->table) {
-		trace_count(&mm_trace(f->mm)->counters[QUIRE_UNUSED_TABLE]);
-		table_free_unused(f->table);
-	}
-	section_leave();
-}
-
 /* A fault that came to nothing leaves no tables behind: no sweep may ever come for them. */
 static void unhook_unused(struct fault *f)
 {
@@ -294,6 +279,9 @@ static __attribute__((noinline)) enum outcome later_attempts(struct fault *f, en
 	if (outcome == FAULT_RETRY)
 		outcome = speculate_again(f);
 	if (outcome == FAULT_WAIT && !flags) {
+		/* An attempt that knows the leaf finds no use for it, and none that it must go. */
+		if (unlikely(f->table))
+			fault_discard(f);
 		outcome = wait_for_object(f);
 		if (outcome == FAULT_OK)
 			outcome = force_classic(f) ? classic(f, QUIRE_CLASSIC_RETRIES)
@@ -322,7 +310,7 @@ static __attribute__((noinline)) enum quire_verdict finish(struct fault *f, enum
 	if (outcome != FAULT_OK)
 		result = go_on(f, outcome, flags);
 	if (f->page || f->table)
-		discard(f);
+		fault_discard(f);
 	if (result != QUIRE_FAULT_DONE && f->hooked)
 		unhook_unused(f);
 	return result;

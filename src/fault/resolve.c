@@ -212,11 +212,25 @@ static enum outcome add_table(struct fault *f, struct walk w)
 	return FAULT_OK;
 }
 
+/* => in a section */
 static COLD void discard_table(struct fault *f)
 {
-	fault_count(f, QUIRE_UNUSED_TABLE);
+	trace_count(&mm_trace(f->mm)->counters[QUIRE_UNUSED_TABLE]);
 	table_free_unused(f->table);
 	f->table = NULL;
+}
+
+void fault_discard(struct fault *f)
+{
+	section_enter();
+	if (f->page) {
+		trace_count(&mm_trace(f->mm)->counters[QUIRE_UNUSED_FRAME]);
+		frame_put(f->page);
+		f->page = NULL;
+	}
+	if (f->table)
+		discard_table(f);
+	section_leave();
 }
 
 enum outcome fault_walk(struct fault *f)

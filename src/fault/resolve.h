@@ -104,6 +104,9 @@ static ALWAYS_INLINE pte fault_map_page(struct fault *f)
 	return pte_dirty(pte_accessed(entry));
 }
 
+/* resolve.c. Give back what was prepared for nothing. => outside any section of the fault */
+void fault_discard(struct fault *f);
+
 /* resolve.c. Walk to the leaf, which this CPU then knows. => in a section */
 enum outcome fault_walk(struct fault *f);
 /* resolve.c. Nothing is entered, and is read: case 1. */

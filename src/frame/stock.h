@@ -62,6 +62,7 @@ static ALWAYS_INLINE struct frame *stock_alloc_zeroed(bool *was_ready)
 	frame = stock_pop(stock, count);
 	port_clear_page(frame_bytes(frame));
 	hand_out(frame);
+	/* Once more: for all that the compiler knows, to clear the page has changed it. */
 	*was_ready = false;
 	return frame;
 }

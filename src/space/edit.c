@@ -99,8 +99,8 @@ static void write_lock(struct vma *vma)
 static void retire(struct vma *vma, const struct vma *successor)
 {
 	/*
-	 * Release: pairs with the acquire loads of fault_mapping_holds and look_up. The tree
-	 * without the VMA is published already.
+	 * Release: pairs with the acquire loads of fault_mapping_holds, look_up and vma_follow. The
+	 * tree without the VMA, and the successor, are published already.
 	 */
 	at_store_release(&vma->seq, VMA_RETIRED + (uint64_t)(uintptr_t)successor);
 	/* Its lock is a full barrier, after which the caller's sweep looks for tables (Q3). */
