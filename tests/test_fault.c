@@ -717,6 +717,7 @@ static void table_dead(void **state)
 	fault(AREA, QUIRE_READ, QUIRE_FAULT_DONE);
 	leaf = lock_leaf(AREA);
 	at_store(&leaf->u.table.dead, 1);
+	table_changed(leaf);
 	unlock_leaf(leaf);
 	quire_stats(mm, &before);
 	begin(&actor, 1, act_fault, AREA + PAGES(1), QUIRE_WRITE);

@@ -27,29 +27,16 @@ static ALWAYS_INLINE enum outcome first_write(struct fault *f, struct walk w)
 	return fault_done(f, QUIRE_KIND_FIRST_WRITE);
 }
 
-/* Is the address in the leaf that this CPU knows, and is it worth an attempt? */
-static ALWAYS_INLINE bool knows_leaf(const struct fault *f)
-{
-	return (f->address ^ f->known->leaf_at) >> (PAGE_SHIFT + TABLE_BITS) == 0 &&
-	       !at_load(&f->known->leaf->u.table.dead);
-}
-
 /*
- * Resolve the fault in f->vma, which was live when it was found, allows the access, and may be
- * replaced at any time.
+ * Resolve the fault by f->vma, which was the truth when it was found, allows the access, and may be
+ * replaced at any time; in known->leaf.
  * => in a section; holds nothing else; returns holding nothing but what is prepared
  */
 static ALWAYS_INLINE enum outcome dispatch(struct fault *f)
 {
-	enum outcome outcome;
 	struct walk w;
 	pte entry;
 
-	if (unlikely(!knows_leaf(f))) {
-		outcome = fault_walk(f);
-		if (unlikely(outcome != FAULT_OK))
-			return outcome;
-	}
 	w.table = f->known->leaf;
 	w.slot = f->known->slots + table_index(f->address, 0);
 	entry = forced(f, QUIRE_RETRY_BUSY) ? pte_busy(0) : at_load_acquire(w.slot);

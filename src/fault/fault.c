@@ -54,7 +54,13 @@ static ALWAYS_INLINE enum outcome attempt(struct fault *f, enum quire_path path)
 	enum outcome outcome;
 
 	count_in(f, path);
-	outcome = look_up(f, path);
+	if (path == QUIRE_PATH_SPECULATIVE && likely(knows(f))) {
+		outcome = permitted(f, path);
+	} else {
+		outcome = look_up(f, path);
+		if (likely(outcome == FAULT_OK))
+			outcome = reach_leaf(f);
+	}
 	if (likely(outcome == FAULT_OK))
 		outcome = dispatch(f);
 	if (unlikely(outcome == FAULT_RETRY)) {
@@ -84,6 +90,18 @@ static __attribute__((noinline)) enum outcome speculate_again(struct fault *f)
 	return classic(f, QUIRE_CLASSIC_RETRIES);
 }
 
+/* => in a section, this CPU's known VMA locked */
+static ALWAYS_INLINE enum outcome with_vma_locked(struct fault *f)
+{
+	enum outcome outcome;
+
+	/* Acquire: pairs with fork's end. The count came first: full barrier. */
+	if (at_load_acquire(&f->mm->forking))
+		return classic(f, QUIRE_CLASSIC_CONTENDED);
+	outcome = reach_leaf(f);
+	return likely(outcome == FAULT_OK) ? dispatch(f) : outcome;
+}
+
 /*
  * The vma-lock baseline: the same with the VMA's reader count held, which can't be had of a VMA
  * that is being replaced.
@@ -96,13 +114,11 @@ static ALWAYS_INLINE enum outcome vma_locked(struct fault *f)
 	count_in(f, QUIRE_PATH_VMA_LOCK);
 	outcome = look_up(f, QUIRE_PATH_VMA_LOCK);
 	if (likely(outcome == FAULT_OK)) {
-		if (likely(vma_try_read(f->vma))) {
-			/* Acquire: pairs with fork's end. The count came first: full barrier. */
-			if (at_load_acquire(&f->mm->forking))
-				outcome = classic(f, QUIRE_CLASSIC_CONTENDED);
-			else
-				outcome = dispatch(f);
-			vma_read_done(f->vma);
+		struct vma *vma = f->known->vma;
+
+		if (likely(vma_try_read(vma))) {
+			outcome = with_vma_locked(f);
+			vma_read_done(vma);
 		} else {
 			outcome = classic(f, QUIRE_CLASSIC_CONTENDED);
 		}

@@ -18,11 +18,18 @@ enum outcome {
 };
 
 /*
- * The VMA and the leaf that a CPU's last look-ups found. A fault that finds its own here reads
- * neither the tree, whose root and nodes every edit of the space writes, nor the tables above the
- * leaf. Both are still allocated if the CPU is in the same era (sync/grace.h); the VMA's sequence
- * count says whether it is still live, and the leaf's `dead`, under its lock, whether it is still
- * hooked.
+ * What a CPU's last look-ups found: a VMA, a leaf, and what is mapped in that leaf.
+ *
+ *     known ──► leaf      version: as it was when the VMA was live, both looked at under its lock
+ *       │                 the same now: what `seen` says of an address in this leaf is true
+ *       ├─ seen           a copy of the VMA: a fault in the leaf reads no line of the VMA
+ *       └─────► vma       for other leaves: while it is live, what it says is true
+ *
+ * So a fault in the leaf reads neither the tree nor the VMA, both of which edits write, nor the
+ * tables above; and an edit that has nothing to do with the leaf costs it nothing. (An edit raises
+ * the version of the leaves that it sweeps: docs/design.md, 4.11.) The VMA, the leaf, and the
+ * record and the object that the VMA shows, are still allocated if the CPU is in the same era
+ * (sync/grace.h).
  */
 struct known {
 	uint64_t space; /* quire_mm.id; 0: none */
@@ -31,7 +38,10 @@ struct known {
 	uint64_t leaf_at; /* an address that the leaf translates */
 #define KNOWN_NO_LEAF UINT64_MAX
 	struct frame *leaf;
-	slot *slots; /* its entries */
+	slot *slots;	  /* its entries */
+	uint64_t version; /* of the leaf; if it is one, `seen` is a copy of the VMA */
+#define KNOWN_NO_VERSION UINT64_MAX
+	struct vma seen; /* start to mapping; its counts say nothing */
 } __attribute__((aligned(CACHE_LINE)));
 
 struct fault {
@@ -41,8 +51,8 @@ struct fault {
 	enum quire_counter reason; /* of what was no success */
 
 	/* Valid in the section of the attempt. */
-	struct vma *vma;
 	struct known *known;	   /* this CPU's */
+	const struct vma *vma;	   /* known->vma or known->seen, which say the same */
 	struct trace_block *trace; /* this CPU's counters */
 	_Atomic uint64_t *kinds;   /* of these, those of successes on the path that is tried */
 

@@ -179,7 +179,7 @@ static unsigned enter_neighbour(struct fault *f, slot *at, struct found *page, u
 
 /*
  * Enter what is resident around the page, in the same leaf, for it is likely to be wanted next.
- * Only while the VMA is live: its bounds are then true under the leaf lock (H50).
+ * The VMA's bounds, as this CPU knows them, are true in the leaf under its lock (H50).
  * => leaf locked. Returns how many
  */
 static unsigned map_around(struct fault *f, struct walk w, const struct found *page,
@@ -190,9 +190,6 @@ static unsigned map_around(struct fault *f, struct walk w, const struct found *p
 	unsigned count, entered = 0;
 	slot *at;
 
-	/* Acquire: pairs with retire's store. */
-	if (at_load_acquire(&f->vma->seq) != VMA_LIVE)
-		return 0;
 	if (start < f->vma->start)
 		start = f->vma->start;
 	if (end > f->vma->end)

@@ -33,22 +33,21 @@
  * the store. That makes the copy right, but not the moment after it; and it is two more
  * mechanisms.)
  *
- * The check (check, then store) is fault_mapping_holds, under the leaf lock: the VMA is still live;
- * or it was replaced, and what is mapped at this address is the same as before.
+ * The check (check, then store) is in fault_lock_leaf, under the leaf lock: the leaf's version is
+ * the one that this CPU knows. If it is not, fault_learn looks whether the VMA is still live; or it
+ * was replaced, and what is mapped at this address is the same as before.
  */
 #include "fault/resolve.h"
 
 bool fault_mapping_same(struct fault *f)
 {
-	struct vma *now = vma_follow(f->vma, f->address);
+	struct vma *now = tree_find(&f->mm->tree, f->address);
 
-	if (!now)
-		now = tree_find(&f->mm->tree, f->address);
 	if (!now || at_load_acquire(&now->seq) != VMA_LIVE || now->key != f->vma->key ||
 	    ((now->flags ^ f->vma->flags) & (VMA_PROT | VMA_SHARED)) ||
 	    !mapping_same(now->mapping, f->vma->mapping))
 		return false;
-	f->known->vma = now;
+	f->vma = f->known->vma = now;
 	fault_count(f, QUIRE_REVALIDATED);
 	return true;
 }
@@ -251,6 +250,7 @@ enum outcome fault_walk(struct fault *f)
 		discard_table(f); /* another CPU was faster */
 	f->known->leaf_at = f->address;
 	f->known->leaf = w.table;
+	f->known->version = KNOWN_NO_VERSION;
 	f->known->slots = w.slot - table_index(f->address, 0);
 	return FAULT_OK;
 }

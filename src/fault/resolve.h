@@ -33,16 +33,29 @@ static inline unsigned fault_rights(const struct fault *f)
 COLD bool fault_mapping_same(struct fault *f);
 
 /*
- * Is what is mapped at the address what the fault relies on: its VMA, or another that says the
- * same?
+ * The leaf is not as this CPU knows it. Is it hooked, and is what is mapped at the address what the
+ * fault relies on: its VMA, or another that says the same? Then this CPU knows the leaf now. (Not
+ * in the baselines: the next fault looks for itself.)
  * => leaf lock held
  */
-static inline bool fault_mapping_holds(struct fault *f)
+static ALWAYS_INLINE enum outcome fault_learn(struct fault *f, struct frame *leaf)
 {
+	struct known *known = f->known;
+
+	if (unlikely(at_load(&leaf->u.table.dead)))
+		return fault_retry(f, QUIRE_RETRY_TABLE);
 	/* Acquire: pairs with retire's store. Who sees a VMA retired sees the tree without it. */
-	if (likely(at_load_acquire(&f->vma->seq) == VMA_LIVE && !forced(f, QUIRE_RETRY_VMA)))
-		return true;
-	return fault_mapping_same(f);
+	if (unlikely(at_load_acquire(&known->vma->seq) != VMA_LIVE) && !fault_mapping_same(f))
+		return fault_retry(f, QUIRE_RETRY_VMA);
+	if (f->mm->mode == QUIRE_SPECULATIVE) {
+		known->seen.start = known->vma->start;
+		known->seen.end = known->vma->end;
+		known->seen.flags = known->vma->flags;
+		known->seen.key = known->vma->key;
+		known->seen.mapping = known->vma->mapping;
+		known->version = at_load(&leaf->u.table.version);
+	}
+	return FAULT_OK;
 }
 
 /*
@@ -51,26 +64,27 @@ static inline bool fault_mapping_holds(struct fault *f)
  */
 static ALWAYS_INLINE enum outcome fault_lock_leaf(struct fault *f, struct walk w, pte expected)
 {
-	enum quire_counter reason;
+	enum outcome outcome;
 	pte now;
 
 	if (unlikely(!table_lock(w.table)))
 		fault_count(f, QUIRE_LEAF_CONTENDED);
 	now = at_load(w.slot);
 	/* Accessed and dirty are not compared: the CPU's walker sets them at any time (Q13). */
-	if (unlikely(at_load(&w.table->u.table.dead) || forced(f, QUIRE_RETRY_TABLE)))
-		reason = QUIRE_RETRY_TABLE;
-	else if (unlikely(now != expected &&
-			  (!pte_is_mapped(now) || !pte_is_mapped(expected) ||
-			   pte_dirty(pte_accessed(now)) != pte_dirty(pte_accessed(expected)))) ||
-		 forced(f, QUIRE_RETRY_ENTRY))
-		reason = QUIRE_RETRY_ENTRY;
-	else if (unlikely(!fault_mapping_holds(f)))
-		reason = QUIRE_RETRY_VMA;
-	else
+	if (unlikely(now != expected &&
+		     (!pte_is_mapped(now) || !pte_is_mapped(expected) ||
+		      pte_dirty(pte_accessed(now)) != pte_dirty(pte_accessed(expected)))) ||
+	    forced(f, QUIRE_RETRY_ENTRY))
+		outcome = fault_retry(f, QUIRE_RETRY_ENTRY);
+	else if (forced(f, QUIRE_RETRY_TABLE))
+		outcome = fault_retry(f, QUIRE_RETRY_TABLE);
+	else if (likely(at_load(&w.table->u.table.version) == f->known->version &&
+			!forced(f, QUIRE_RETRY_VMA)))
+		return FAULT_OK;
+	else if (likely((outcome = fault_learn(f, w.table)) == FAULT_OK))
 		return FAULT_OK;
 	table_unlock(w.table);
-	return fault_retry(f, reason);
+	return outcome;
 }
 
 /* resolve.c. The page that is prepared must be zeroed, and is not. Returns true. */

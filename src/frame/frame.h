@@ -67,6 +67,8 @@ struct frame {
 			struct tables *tables; /* whose; constant */
 			uint64_t base;	       /* the first address it translates; constant */
 			struct deferred deferred;
+			/* Of a leaf: what is mapped there has changed so often; under lock */
+			_Atomic uint64_t version;
 		} table;
 		/* FRAME_ANON: frame/rmap.h */
 		struct {

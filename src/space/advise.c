@@ -145,7 +145,7 @@ static int advise_vma(struct quire_mm *mm, const struct vma *vma, uint64_t start
 	if (zaps(advice)) {
 		*ended = true;
 		space_edit_end(mm);
-		space_zap(mm, start, end, false);
+		space_zap(mm, start, end, ZAP_PAGES);
 	}
 	return 0;
 }

@@ -43,7 +43,7 @@ static bool move_break(struct space_lock *lock, uint64_t old, uint64_t address, 
 	space_edit_end(mm);
 	if (moved && to < from) {
 		space_downgrade(lock);
-		space_zap(mm, to, from, true);
+		space_zap(mm, to, from, ZAP_UNMAPPED);
 	}
 	space_forget(gone);
 	return moved;

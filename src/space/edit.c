@@ -96,13 +96,13 @@ static void write_lock(struct vma *vma)
 		port_pause(turn++);
 }
 
-static void retire(struct vma *vma, const struct vma *successor)
+static void retire(struct vma *vma)
 {
 	/*
-	 * Release: pairs with the acquire loads of fault_mapping_holds, look_up and vma_follow. The
-	 * tree without the VMA, and the successor, are published already.
+	 * Release: pairs with the acquire loads of fault_learn and look_up. The tree
+	 * without the VMA is published already.
 	 */
-	at_store_release(&vma->seq, VMA_RETIRED + (uint64_t)(uintptr_t)successor);
+	at_store_release(&vma->seq, VMA_RETIRED);
 	/* Its lock is a full barrier, after which the caller's sweep looks for tables (Q3). */
 	grace_defer(&vma->deferred, free_retired);
 }
@@ -257,33 +257,12 @@ static void come(struct quire_mm *mm, const struct vma *vma)
 	space_account_mapping(mm, vma, 1);
 }
 
-/* What is added that has most of a replaced VMA. (Any would do: who follows it looks at bounds.) */
-static struct vma *successor(const struct edit *edit, const struct vma *old)
-{
-	struct vma *best = edit->count ? edit->added[0] : NULL;
-	uint64_t most = 0;
-
-	if (edit->count <= 1)
-		return best;
-	for (unsigned i = 0; i < edit->count; i++) {
-		struct vma *vma = edit->added[i];
-		uint64_t start = vma->start > old->start ? vma->start : old->start;
-		uint64_t end = vma->end < old->end ? vma->end : old->end;
-
-		if (start < end && end - start > most) {
-			most = end - start;
-			best = vma;
-		}
-	}
-	return best;
-}
-
 /* => the tree without it is published */
-static void go(struct quire_mm *mm, const struct edit *edit, struct vma *vma)
+static void go(struct quire_mm *mm, struct vma *vma)
 {
 	space_account(mm, vma, -1);
 	space_account_mapping(mm, vma, -1);
-	retire(vma, successor(edit, vma));
+	retire(vma);
 }
 
 static void swap(struct quire_mm *mm, const struct edit *edit)
@@ -294,7 +273,7 @@ static void swap(struct quire_mm *mm, const struct edit *edit)
 		write_lock(old);
 	tree_swap(&mm->tree, vma);
 	come(mm, vma);
-	go(mm, edit, old);
+	go(mm, old);
 }
 
 static void commit(struct quire_mm *mm, struct edit *edit)
@@ -308,7 +287,7 @@ static void commit(struct quire_mm *mm, struct edit *edit)
 	for (unsigned i = 0; i < edit->count; i++)
 		come(mm, edit->added[i]);
 	for_each_vma_from(vma, edit->first, &old, edit->high)
-		go(mm, edit, vma);
+		go(mm, vma);
 }
 
 /* The limit on the number of VMAs: it may be exceeded, but not by an edit that adds some. */

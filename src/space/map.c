@@ -111,7 +111,7 @@ static int64_t map_fixed(struct request *r)
 	gone = space_take_gone(mm);
 	space_edit_end(mm);
 	if (!error && replaced) {
-		space_zap(mm, start, end, false);
+		space_zap(mm, start, end, ZAP_REPLACED);
 		space_set_live(mm, start);
 	}
 	space_forget(gone);

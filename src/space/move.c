@@ -8,8 +8,9 @@
  *
  * Pass 1 makes the target's tables, and holds one for each step that has an entry to move (its
  * count of entries is one too high), so that nobody unhooks it for being empty. Pass 2 moves, and
- * lets go. The set of such steps is the same in both passes: the source is pending, so no entry can
- * appear, and its range is locked, so none can go.
+ * lets go. The set of such steps is the same in both passes: the source is pending, and pass 1
+ * takes from every CPU what it knew of its leaves, so no entry can appear; and its range is locked,
+ * so none can go.
  */
 #include "space/sweep.h"
 
@@ -83,8 +84,13 @@ static bool step(struct sweep *s, enum pass pass, uint64_t target)
 	struct frame *to;
 	bool any;
 
-	/* Orders this pass behind the faults that checked before the source was pending. */
+	/*
+	 * Orders this pass behind the faults that checked before the source was pending, or that
+	 * knew this leaf and so did not look: from the first pass on nobody knows it.
+	 */
 	table_lock(s->leaf);
+	if (pass == PASS_HOLD)
+		table_changed(s->leaf);
 	any = any_entry(s, end);
 	table_unlock(s->leaf);
 	if (!any) {

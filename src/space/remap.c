@@ -291,13 +291,13 @@ static int move(struct remap *r, const struct vma_attributes *as)
 		return error;
 	}
 	if (replaced)
-		space_zap(mm, r->target, r->target + r->new_length, false);
+		space_zap(mm, r->target, r->target + r->new_length, ZAP_REPLACED);
 	space_move(mm, r->old, r->target, length);
 	space_set_live(mm, r->target);
 	if (r->flags & QUIRE_MREMAP_DONTUNMAP)
 		space_set_live(mm, r->old);
 	else
-		space_zap(mm, r->old, r->old + r->old_length, true);
+		space_zap(mm, r->old, r->old + r->old_length, ZAP_UNMAPPED);
 	space_forget(r->gone);
 	return 0;
 }

@@ -168,12 +168,14 @@ bool space_may_lock(const struct quire_mm *, uint64_t pages);
 
 /* --- sweep.c: taking away, leaf by leaf --- */
 
-/*
- * Take every entry out of [start, end). unhook: also tables that are empty and in whose span
- * nothing is mapped now.
- * => the range is locked; outside a section
- */
-void space_zap(struct quire_mm *, uint64_t start, uint64_t end, bool unhook);
+enum space_zap {
+	ZAP_PAGES,    /* the mapping stays: who knows it need not look anew */
+	ZAP_REPLACED, /* something else is mapped there now, pending */
+	ZAP_UNMAPPED, /* nothing is: tables that are empty, with nothing mapped in their span, go */
+};
+
+/* Take every entry out of [start, end). => the range is locked; outside a section */
+void space_zap(struct quire_mm *, uint64_t start, uint64_t end, enum space_zap);
 /* All that is mapped. => no CPU runs the space, nobody edits it */
 void space_zap_all(struct quire_mm *);
 /* Narrow every entry of [start, end) to these VMA flags and this key. => as above */

@@ -7,8 +7,9 @@
  *                                                     at the end: flush, then free (gather)
  *
  * The lock of each leaf that exists is taken, even if nothing is in it: that is what orders the
- * sweep with a fault that checked before the publication. An entry in transition belongs to a
- * fault: the sweep unlocks, pauses and comes back to it.
+ * sweep with a fault that checked before the publication. The sweep of an edit raises the leaf's
+ * version there: who knew what is mapped in this leaf knows it no longer (docs/design.md, 4.11). An
+ * entry in transition belongs to a fault: the sweep unlocks, pauses and comes back to it.
  *
  * Each leaf is a section of its own, so a sweep of any length delays no grace period.
  */
@@ -96,7 +97,7 @@ void sweep_free_span(struct quire_mm *mm, uint64_t start, uint64_t end, uint64_t
 	*ceiling = above ? above->start : UINT64_MAX;
 }
 
-void space_zap(struct quire_mm *mm, uint64_t start, uint64_t end, bool unhook)
+void space_zap(struct quire_mm *mm, uint64_t start, uint64_t end, enum space_zap what)
 {
 	bool alone = mm->mode == QUIRE_SPECULATIVE;
 	uint64_t floor, ceiling;
@@ -109,9 +110,11 @@ void space_zap(struct quire_mm *mm, uint64_t start, uint64_t end, bool unhook)
 	while (sweep_next_leaf(&s)) {
 		struct frame *leaf = s.leaf;
 
+		if (what != ZAP_PAGES)
+			table_changed(leaf);
 		zap_leaf(&s);
 		empty = leaf->u.table.used == 0;
-		if (unhook && empty) {
+		if (what == ZAP_UNMAPPED && empty) {
 			/* The section must go on: the leaf is looked at once more. */
 			section_enter();
 			sweep_end_leaf(&s);
@@ -188,6 +191,7 @@ void space_narrow(struct quire_mm *mm, uint64_t start, uint64_t end, uint32_t fl
 	s.rights = vma_flags_rights(flags);
 	s.key = key;
 	while (sweep_next_leaf(&s)) {
+		table_changed(s.leaf);
 		narrow_leaf(&s);
 		sweep_end_leaf(&s);
 	}

@@ -18,7 +18,7 @@ int space_unmap(struct space_lock *lock, uint64_t start, uint64_t end)
 	if (error || !any)
 		return error;
 	space_downgrade(lock);
-	space_zap(mm, start, end, true);
+	space_zap(mm, start, end, ZAP_UNMAPPED);
 	space_forget(gone);
 	return 0;
 }

@@ -46,8 +46,7 @@ _Static_assert(sizeof(struct vma) == CACHE_LINE, "a VMA is one cache line");
 /*
  * The sequence count. Odd: not to be relied upon. A VMA is born pending if entries must be swept
  * away or moved before faults may use it (its range is locked exclusively as long), else live; once
- * retired it stays so, and the count says besides which VMA came in its place: VMA_RETIRED and the
- * address of that one, 0 for none.
+ * retired it stays so.
  */
 #define VMA_PENDING 1u
 #define VMA_LIVE 2u
@@ -56,28 +55,6 @@ _Static_assert(sizeof(struct vma) == CACHE_LINE, "a VMA is one cache line");
 #define VMA_WRITER 0x80000000u
 
 extern HIDDEN struct slab vma_slab;
-
-#define VMA_FOLLOW 4 /* VMAs that came one in place of the other; then the tree is searched */
-
-/*
- * The live VMA at the address to which the counts of retired ones lead; NULL: they don't. Where an
- * edit elsewhere in the VMA has replaced it, that costs one line for the VMA and one for what came
- * in its place; the tree costs five, which the edit has written as well. A VMA is retired later
- * than those whose place it took: who may look at one may look at what it leads to.
- * => in a section
- */
-static inline struct vma *vma_follow(struct vma *vma, uint64_t address)
-{
-	for (unsigned step = 0; vma && step < VMA_FOLLOW; step++) {
-		/* Acquire: pairs with retire. Who sees what came in its place sees what it says. */
-		uint64_t seq = at_load_acquire(&vma->seq);
-
-		if (seq == VMA_LIVE)
-			return address >= vma->start && address < vma->end ? vma : NULL;
-		vma = (struct vma *)(uintptr_t)(seq > VMA_RETIRED ? seq - VMA_RETIRED : 0);
-	}
-	return NULL;
-}
 
 static inline uint64_t vma_pages(const struct vma *vma)
 {

@@ -26,6 +26,7 @@ struct frame *table_alloc(void)
 	table->kind = FRAME_TABLE;
 	spin_init(&table->u.table.lock);
 	at_store(&table->u.table.dead, 0);
+	at_store(&table->u.table.version, 0ull);
 	table->u.table.used = 0;
 	return table;
 }
@@ -147,8 +148,12 @@ static bool unhook(struct frame *table, struct frame *parent, bool *parent_empty
 	table_lock(parent);
 	table_lock(table);
 	if (table->u.table.used == 0 && !at_load(&table->u.table.dead)) {
-		/* Who has walked to the table before, and locks it from now on, finds the mark. */
+		/*
+		 * Who has walked to the table before, and locks it from now on, finds the mark; who
+		 * knows it, and so doesn't look for that, the new version.
+		 */
 		at_store(&table->u.table.dead, 1);
+		table_changed(table);
 		at_store(table_slot(parent, table->u.table.base), PTE_NONE);
 		parent->u.table.used--;
 		done = true;

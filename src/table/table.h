@@ -88,6 +88,17 @@ static inline void table_unlock(struct frame *table)
 	spin_unlock(&table->u.table.lock);
 }
 
+/*
+ * What is mapped in the leaf's addresses is not what it was, or the leaf is unhooked: who knows it
+ * by its version (fault/fault.h) looks anew. After the change has been published.
+ * => locked
+ */
+static inline void table_changed(struct frame *leaf)
+{
+	assert_held(&leaf->u.table.lock);
+	at_store(&leaf->u.table.version, at_load(&leaf->u.table.version) + 1);
+}
+
 /* 0, -QUIRE_ENOMEM, or what port_space_init says. => pinned */
 int tables_init(struct tables *, unsigned levels, struct trace_block *trace);
 /* Free every table. => no mapped entry is left, no CPU runs the space, no reader is left; pinned */

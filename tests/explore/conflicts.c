@@ -218,7 +218,7 @@ static unsigned pair_flags(const struct pair *p)
 
 	if (a & b & WRITES)
 		return flags | WRITERS;
-	if (b & EDITS && p->beside->flags & SAME_VMA)
+	if (b & EDITS && p->beside->flags & SAME_VMA && a & (HOOKS | LOOKS_UP))
 		flags |= OWN_VMA;
 	if (a & SIZES && b & RESIZES)
 		flags |= OWN_SIZE;

@@ -87,7 +87,7 @@ enum {
 	SAME_LEAF = 1 << 14, /* place: in one leaf with the first */
 	SAME_NODE = 1 << 15, /* place: in one node of the cache with the first */
 	SAME_PAGE = 1 << 16, /* place: the same pages of the object */
-	OWN_VMA = 1 << 17,   /* pair: the second replaces the VMA of the first */
+	OWN_VMA = 1 << 17,   /* pair: the second replaces the VMA that the first must look up */
 	OWN_SIZE = 1 << 18,  /* pair: the second changes the size that the first needs */
 	WRITERS = 1 << 19,   /* pair: both write */
 	ITSELF = 1 << 20,    /* pair: the second is what the first is, whatever that is */

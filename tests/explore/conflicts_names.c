@@ -73,11 +73,17 @@ static const struct field object_fields[] = {
 	{ 0 },
 };
 static const struct field table_fields[] = {
-	FIELD(frame, refs),	      FIELD(frame, kind),
-	FIELD(frame, u.table.lock),   FIELD(frame, u.table.level),
-	FIELD(frame, u.table.dead),   FIELD(frame, u.table.used),
-	FIELD(frame, u.table.parent), FIELD(frame, u.table.tables),
-	FIELD(frame, u.table.base),   { 0 },
+	FIELD(frame, refs),
+	FIELD(frame, kind),
+	FIELD(frame, u.table.lock),
+	FIELD(frame, u.table.level),
+	FIELD(frame, u.table.dead),
+	FIELD(frame, u.table.used),
+	FIELD(frame, u.table.parent),
+	FIELD(frame, u.table.tables),
+	FIELD(frame, u.table.base),
+	FIELD(frame, u.table.version),
+	{ 0 },
 };
 /* What else is in the descriptor of a page has served as links of a list before. */
 static const struct field page_fields[] = {
