@@ -39,7 +39,7 @@ struct known {
 #define KNOWN_NO_LEAF UINT64_MAX
 	struct frame *leaf;
 	slot *slots;	  /* its entries */
-	uint64_t version; /* of the leaf; if it is one, `seen` is a copy of the VMA */
+	uint64_t version; /* of the leaf; if it has one, `seen` is a copy of `vma` */
 #define KNOWN_NO_VERSION UINT64_MAX
 	struct vma seen; /* start to mapping; its counts say nothing */
 } __attribute__((aligned(CACHE_LINE)));

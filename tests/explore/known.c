@@ -290,6 +290,19 @@ static void read_b(void)
 SCENARIO(known_bounds, "two mappings in a leaf, of which the fault's CPU knows one",
 	 .setup = two_mappings, .run = { read_b, write_both });
 
+/* CPU 1 knows the leaf by A's mapping, and then another mapping in it. */
+static void known_then_other(void)
+{
+	map(A, 2, READ_WRITE);
+	map(C, 1, QUIRE_PROT_READ);
+	as_cpu(1);
+	load(B);
+	load(C);
+}
+
+SCENARIO(known_then_other_vma, "munmap in a leaf of which the fault's CPU has known two mappings",
+	 .setup = known_then_other, .run = { unmap_a, write_or_unmapped });
+
 /* --- what the copy leads to --- */
 
 static void known_object(void)
