@@ -45,7 +45,8 @@ static ALWAYS_INLINE enum outcome fault_learn(struct fault *f, struct frame *lea
 	if (unlikely(at_load(&leaf->u.table.dead)))
 		return fault_retry(f, QUIRE_RETRY_TABLE);
 	/* Acquire: pairs with retire's store. Who sees a VMA retired sees the tree without it. */
-	if (unlikely(at_load_acquire(&known->vma->seq) != VMA_LIVE) && !fault_mapping_same(f))
+	if (unlikely(at_load_acquire(&known->vma->seq) != VMA_LIVE || forced(f, QUIRE_RETRY_VMA)) &&
+	    !fault_mapping_same(f))
 		return fault_retry(f, QUIRE_RETRY_VMA);
 	if (f->mm->mode == QUIRE_SPECULATIVE) {
 		known->seen.start = known->vma->start;
