@@ -98,7 +98,7 @@ even = [b['instructions'] for b in report['break_even']]
 assert len(even) == 1 and 0 < even[0] < 1, even
 PYTHON
 
-# The loop in which another thread changes the VMA finds changes; what it says is what the bench and the replay say.
+# What scripts/retry-reasons says of a loop and of a recording is what the bench and the replay say.
 "$quire" bench --json --quick --seconds 0.1 --modes speculative --cpus 2 antagonist-mprotect-vma >"$dir/bench.json" || fail "the bench failed"
 QUIRE=$quire "$reasons" --quick --json --bench "$dir/bench.json" >"$dir/reasons.json" || fail "retry-reasons failed"
 python3 - "$dir" <<'PYTHON' || fail "the reasons are not right"
